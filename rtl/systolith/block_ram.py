@@ -107,7 +107,9 @@ class BlockRam(Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=self.init)
+        m.submodules.memory = memory = Memory(
+            shape=self.width, depth=self.depth, init=self.init, attrs={"no_rw_check": 1}
+        )
         write_port = memory.write_port(granularity=self.granularity)
         read_port = memory.read_port()
         m.d.comb += [
