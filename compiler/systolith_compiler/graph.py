@@ -33,7 +33,9 @@ class UnsupportedError(ModelError):
         self.kind = operator.kind
         self.index = operator.index
         self.reason = reason
-        self.tensor_names = tuple(graph.tensors[t].name for t in (*operator.inputs, *operator.outputs) if t >= 0)
+        self.tensor_names = tuple(
+            graph.tensors[t].name for t in (*operator.inputs, *operator.outputs) if t >= 0
+        )
         inputs = ", ".join(repr(graph.tensors[t].name) for t in operator.inputs if t >= 0)
         outputs = ", ".join(repr(graph.tensors[t].name) for t in operator.outputs if t >= 0)
         super().__init__(
@@ -133,7 +135,9 @@ class Tensor:
 
     def _quantized(self) -> Quantization:
         if self.quantization is None:
-            raise ModelError(f"Tensor {self.index} ({self.name!r}, {self.type_name or self.dtype}) is not quantised")
+            raise ModelError(
+                f"Tensor {self.index} ({self.name!r}, {self.type_name or self.dtype}) is not quantised"
+            )
         return self.quantization
 
 

@@ -46,7 +46,10 @@ _DILATIONS = (
     OptionField("DilationHFactor", "dilation_h", "int", 1),
     OptionField("DilationWFactor", "dilation_w", "int", 1),
 )
-_FILTERS = (OptionField("FilterHeight", "filter_h", "int", 0), OptionField("FilterWidth", "filter_w", "int", 0))
+_FILTERS = (
+    OptionField("FilterHeight", "filter_h", "int", 0),
+    OptionField("FilterWidth", "filter_w", "int", 0),
+)
 _AXIS = OptionField("Axis", "axis", "int", 0)
 _RESIZE = (
     OptionField("AlignCorners", "align_corners", "bool", False),
@@ -56,7 +59,11 @@ _RESIZE = (
 OPTION_TABLES: dict[str, tuple[OptionField, ...]] = {
     "Conv2DOptions": (_PADDING, *_STRIDES, *_DILATIONS, _ACTIVATION),
     "DepthwiseConv2DOptions": (
-        _PADDING, *_STRIDES, *_DILATIONS, OptionField("DepthMultiplier", "depth_multiplier", "int", 0), _ACTIVATION,
+        _PADDING,
+        *_STRIDES,
+        *_DILATIONS,
+        OptionField("DepthMultiplier", "depth_multiplier", "int", 0),
+        _ACTIVATION,
     ),
     "TransposeConvOptions": (_PADDING, *_STRIDES, _ACTIVATION),
     "FullyConnectedOptions": (

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import tflite
+from flatbuffers import number_types
 
 from .graph import Graph, ModelError, Operator, Quantization, Tensor
 from .tflite_options import ACTIVATIONS, KIND_TO_TABLE, OPTION_TABLES, PADDINGS, default_options
@@ -27,7 +28,9 @@ _DTYPES = {
     "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64,
     "UINT8": np.uint8, "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64,
 }  # fmt: skip
-_OPAQUE = np.dtype("V1")  # element types numpy lacks; such tensors can be named in messages, not computed with
+_OPAQUE = np.dtype(
+    "V1"
+)  # element types numpy lacks; such tensors can be named in messages, not computed with
 
 # What the flatbuffer runtime and numpy raise when offsets point outside the file or at the wrong thing.
 _DAMAGE = (
@@ -117,8 +120,9 @@ class _Parser:
         kinds = []
         for i in range(self.length(self.model.OperatorCodesLength(), "operator codes")):
             code = self.model.OperatorCodes(i)
-            # Files from before 2020 have only the deprecated 8-bit code; newer ones put 127 there if too large.
-            number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+            # Files from before 2020 have only the deprecated 8-bit code; newer ones put 127 there if it is too
+            # large, and some writers leave it out. The binding's own BuiltinCode() gets the last case wrong.
+            number = max(_builtin_code(code), code.DeprecatedBuiltinCode())
             kind = _KIND_NAMES.get(number, f"BUILTIN({number})")
             if kind == "CUSTOM":
                 custom = code.CustomCode() or b"?"
@@ -144,15 +148,25 @@ class _Parser:
         dtype = np.dtype(_DTYPES.get(type_name, _OPAQUE))
         data = None if written else self.constant(table, index, name, tuple(shape), dtype)
         if table.IsVariable():
-            raise ModelError(f"tensor {index} ({name!r}) is a variable, but state between inferences is not supported")
-        return Tensor(index, name, tuple(shape), dtype, self.quantization(table, index, name, shape), data, type_name)
+            raise ModelError(
+                f"tensor {index} ({name!r}) is a variable, but state between inferences is not supported"
+            )
+        return Tensor(
+            index, name, tuple(shape), dtype, self.quantization(table, index, name, shape), data, type_name
+        )
 
-    def constant(self, table, index: int, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
+    def constant(
+        self, table, index: int, name: str, shape: tuple[int, ...], dtype: np.dtype
+    ) -> np.ndarray | None:
         number = table.Buffer()
         if number >= self.model.BuffersLength():
-            raise ModelError(f"tensor {index} ({name!r}) refers to buffer {number}, which the file does not have")
+            raise ModelError(
+                f"tensor {index} ({name!r}) refers to buffer {number}, which the file does not have"
+            )
         buffer = self.model.Buffers(number)
-        if buffer.Offset() > 1:  # 0 and 1 mean "inside the flatbuffer"; models above 2 GiB append their buffers
+        if (
+            buffer.Offset() > 1
+        ):  # 0 and 1 mean "inside the flatbuffer"; models above 2 GiB append their buffers
             start, size = buffer.Offset(), buffer.Size()
             if start + size > len(self.contents):
                 raise ModelError(f"tensor {index} ({name!r}) has its data beyond the end of the file")
@@ -165,7 +179,9 @@ class _Parser:
         if dtype == _OPAQUE:
             return np.array(contents).view("V1")
         if len(contents) != expected:
-            raise ModelError(f"tensor {index} ({name!r}) has {len(contents)} bytes of data, its shape needs {expected}")
+            raise ModelError(
+                f"tensor {index} ({name!r}) has {len(contents)} bytes of data, its shape needs {expected}"
+            )
         data = np.array(contents).view(dtype.newbyteorder("<")).astype(dtype).reshape(shape)
         data.setflags(write=False)
         return data
@@ -197,9 +213,19 @@ class _Parser:
     def operator(self, table, index: int) -> Operator:
         number = table.OpcodeIndex()
         if not 0 <= number < len(self.kinds):
-            raise ModelError(f"operator {index} refers to operator code {number}, which the file does not have")
+            raise ModelError(
+                f"operator {index} refers to operator code {number}, which the file does not have"
+            )
         kind = self.kinds[number]
-        return Operator(index, kind, _indices(table, "Inputs"), _indices(table, "Outputs"), _options(table, kind))
+        return Operator(
+            index, kind, _indices(table, "Inputs"), _indices(table, "Outputs"), _options(table, kind)
+        )
+
+
+def _builtin_code(code) -> int:
+    """The 32-bit operator code, field 3 of the table; 0 when absent."""
+    offset = code._tab.Offset(4 + 2 * 3)
+    return code._tab.Get(number_types.Int32Flags, offset + code._tab.Pos) if offset else 0
 
 
 def _options(table, kind: str) -> dict:
@@ -241,7 +267,9 @@ def _check(graph: Graph) -> None:
     count = len(graph.tensors)
     for tensor in (*graph.inputs, *graph.outputs):
         if not 0 <= tensor < count:
-            raise ModelError(f"the model's inputs and outputs refer to tensor {tensor}, which it does not have")
+            raise ModelError(
+                f"the model's inputs and outputs refer to tensor {tensor}, which it does not have"
+            )
     ready = set(graph.inputs) | {tensor.index for tensor in graph.tensors if tensor.constant}
     for operator in graph.operators:
         label = f"operator {operator.index} ({operator.kind})"
@@ -249,12 +277,16 @@ def _check(graph: Graph) -> None:
             if not -1 <= tensor < count:
                 raise ModelError(f"{label} refers to tensor {tensor}, which the model does not have")
             if tensor >= 0 and tensor not in ready:
-                raise ModelError(f"{label} reads tensor {tensor} ({graph.tensors[tensor].name!r}) before it is written")
+                raise ModelError(
+                    f"{label} reads tensor {tensor} ({graph.tensors[tensor].name!r}) before it is written"
+                )
         for tensor in operator.outputs:
             if not 0 <= tensor < count:
                 raise ModelError(f"{label} refers to tensor {tensor}, which the model does not have")
             if tensor in ready:
-                raise ModelError(f"{label} writes tensor {tensor} ({graph.tensors[tensor].name!r}) a second time")
+                raise ModelError(
+                    f"{label} writes tensor {tensor} ({graph.tensors[tensor].name!r}) a second time"
+                )
             ready.add(tensor)
     for tensor in graph.outputs:
         if tensor not in ready:

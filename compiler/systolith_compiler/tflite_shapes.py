@@ -87,7 +87,9 @@ def strided_slice_index(shape, begin, end, strides, options: dict) -> tuple | No
     if options["ellipsis_mask"] or options["new_axis_mask"] or options["offset"]:
         return None
     index = []
-    for axis, (first, last, step) in enumerate(zip(begin.tolist(), end.tolist(), strides.tolist(), strict=True)):
+    for axis, (first, last, step) in enumerate(
+        zip(begin.tolist(), end.tolist(), strides.tolist(), strict=True)
+    ):
         bit, size = 1 << axis, shape[axis]
         if options["shrink_axis_mask"] & bit:
             index.append(first + size if first < 0 else first)
