@@ -1,0 +1,245 @@
+"""Nested-loop walker over the rows and bytes of a tensor slab: implicit im2col without multipliers."""
+
+from dataclasses import dataclass
+
+from amaranth import *
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Component, In, Out
+
+from systolith.shapes import ADDRESS_WIDTH
+
+__all__ = ["BYTE_WIDTH", "Level", "ROW_WIDTH", "WindowWalker"]
+
+ROW_WIDTH = 18
+"""Bits of a signed row coordinate: a 16-bit slab with room for padding on both sides."""
+BYTE_WIDTH = ADDRESS_WIDTH + 2
+"""Bits of a signed byte coordinate within a row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """One loop of a :class:`WindowWalker`.
+
+    Attributes
+    ----------
+    name : str
+        Prefix of the level's command fields and name of its flags.
+    kind : str
+        ``"row"``: every step moves row and row address; ``"byte"``: every step moves the byte coordinate;
+        ``"plain"``: the level only counts, so that the walk inside it is repeated.
+    count_width : int
+        Bits of the iteration count.
+    row_step_width : int
+        Bits of the (unsigned) row step of a row level.
+    step : int or None
+        Constant byte step of a byte level; None when the step comes with the command.
+    index : bool
+        Emit the iteration index of this level.
+    """
+
+    name: str
+    kind: str
+    count_width: int = 16
+    row_step_width: int = 16
+    step: int | None = None
+    index: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("row", "byte", "plain"):
+            raise ValueError(f"Level kind must be 'row', 'byte' or 'plain', not {self.kind!r}")
+        if self.step is not None and self.kind != "byte":
+            raise ValueError(f"Level step must be None for a {self.kind} level, not {self.step!r}")
+
+
+class WindowWalker(Component):
+    """Walk nested loops and emit one position per cycle: row, address of the row, byte within the row.
+
+    A level advances when all levels inside it are at their last iteration; it then adds its step, and the
+    levels inside it restart from the value it has now. Each level keeps the value it is at, so there is one
+    adder per level and coordinate and no multiplier. Positions come without gaps, also from one command to
+    the next: the next command's first position directly follows the last one of the command before.
+
+    All outputs are registers. ``command`` should be driven by registers too; ``command.ready`` depends
+    combinationally on ``o.ready`` and ``o.valid``.
+
+    Parameters
+    ----------
+    levels : sequence of :class:`Level`
+        From the outermost loop to the innermost. Level names are unique.
+    address_width : int
+        Bits of the row address; address arithmetic is modulo ``2 ** address_width``.
+    row_width, byte_width : int
+        Bits of the signed coordinates.
+    context_shape : shape-like
+        Shape of data that accompanies a command and appears unchanged with each of its positions.
+
+    Members
+    -------
+    command : ``In(stream.Signature(command_shape))``
+        One walk. Fields are named as in the command set: ``base`` (row address), ``first_row``,
+        ``first_byte``, and for each level ``<name>_count`` (at least 1) and its steps
+        ``<name>_row_step`` and ``<name>_addr_step``, or ``<name>_byte_step``; ``context``.
+    o : ``Out(stream.Signature(position_shape))``
+        Positions: ``row``, ``row_addr``, ``byte``, ``first.<name>`` and ``last.<name>`` (the level is at its
+        first or last iteration), ``index.<name>`` for levels with ``index``, ``context``.
+
+    Raises
+    ------
+    ValueError
+        If there is no level or a name occurs twice.
+    """
+
+    def __init__(self, *, levels, address_width=ADDRESS_WIDTH, row_width=ROW_WIDTH, byte_width=BYTE_WIDTH,
+                 context_shape=unsigned(0)):
+        levels = tuple(levels)
+        names = [level.name for level in levels]
+        if not levels:
+            raise ValueError("Window levels must be at least one, not none")
+        if len(set(names)) != len(names):
+            raise ValueError(f"Window level names must be unique, not {names!r}")
+        self._levels = levels
+        self._address_width = address_width
+        self._row_width = row_width
+        self._byte_width = byte_width
+        fields = {"base": unsigned(address_width), "first_row": signed(row_width), "first_byte": signed(byte_width)}
+        for level in levels:
+            fields[f"{level.name}_count"] = unsigned(level.count_width)
+            if level.kind == "row":
+                fields[f"{level.name}_row_step"] = unsigned(level.row_step_width)
+                fields[f"{level.name}_addr_step"] = unsigned(address_width)
+            elif level.kind == "byte" and level.step is None:
+                fields[f"{level.name}_byte_step"] = signed(byte_width)
+        fields["context"] = context_shape
+        flags = data.StructLayout({name: 1 for name in names})
+        self._command_shape = data.StructLayout(fields)
+        self._position_shape = data.StructLayout({
+            "row": signed(row_width),
+            "row_addr": unsigned(address_width),
+            "byte": signed(byte_width),
+            "first": flags,
+            "last": flags,
+            "index": data.StructLayout({level.name: level.count_width for level in levels if level.index}),
+            "context": context_shape,
+        })
+        super().__init__({
+            "command": In(stream.Signature(self._command_shape)),
+            "o": Out(stream.Signature(self._position_shape)),
+        })
+
+    @property
+    def levels(self):
+        """The loops, outermost first."""
+        return self._levels
+
+    @property
+    def command_shape(self):
+        """Layout of a walk."""
+        return self._command_shape
+
+    @property
+    def position_shape(self):
+        """Layout of a position."""
+        return self._position_shape
+
+    @property
+    def latency(self):
+        """Cycles from an accepted command to its first position."""
+        return 1
+
+    def load(self, source, **fields):
+        """Return assignments that fill ``command.payload``.
+
+        Parameters
+        ----------
+        source : data.View
+            Every field of the walk that ``source`` has (same name) is taken from it.
+        fields : Value
+            Fields that ``source`` lacks, or that are to differ from it. What is in neither stays 0.
+        """
+        names = {name for name, _ in source.shape()}
+        statements = []
+        for name, _ in self._command_shape:
+            if name in fields:
+                statements.append(self.command.payload[name].eq(fields[name]))
+            elif name in names:
+                statements.append(self.command.payload[name].eq(source[name]))
+        return statements
+
+    def elaborate(self, platform):
+        m = Module()
+        command, held = self.command.payload, Signal(self.command_shape, reset_less=True)
+        active, proceed, fresh = Signal(), Signal(), Signal()
+        last = Signal(self.position_shape["last"].shape, reset_less=True)
+        m.d.comb += [
+            self.o.valid.eq(active),
+            # Registers change when a position has been taken or there is none; only then is o.ready looked at.
+            proceed.eq(self.o.ready | ~active),
+            fresh.eq(~active | last.as_value().all()),
+            self.command.ready.eq(proceed & fresh),
+            self.o.payload.last.eq(last),
+            self.o.payload.context.eq(held.context),
+        ]
+        with m.If(proceed & fresh):
+            m.d.sync += [active.eq(self.command.valid), held.eq(command)]
+
+        # advance[i]: level i takes a step. inner: all levels inside the one looked at are at their end.
+        advance, inner = [], Const(1, 1)
+        for level in reversed(self.levels):
+            advance.insert(0, inner & ~last[level.name])
+            inner = inner & last[level.name]
+        for position, level in enumerate(self.levels):
+            self._count(m, level, command, proceed, fresh, advance, position, last)
+        self._walk(m, "row", "row_step", "first_row", self.o.payload.row, held, proceed, fresh, advance)
+        self._walk(m, "row", "addr_step", "base", self.o.payload.row_addr, held, proceed, fresh, advance)
+        self._walk(m, "byte", "byte_step", "first_byte", self.o.payload.byte, held, proceed, fresh, advance)
+        return m
+
+    def _count(self, m, level, command, proceed, fresh, advance, position, last):
+        """Count the iterations of a level; derive its flags one iteration ahead, so that they are registers."""
+        count = command[f"{level.name}_count"]
+        left = Signal(level.count_width, name=f"{level.name}_left", reset_less=True)
+        left_init = Signal(level.count_width, name=f"{level.name}_left_init", reset_less=True)
+        only = Signal(name=f"{level.name}_only", reset_less=True)
+        first = Signal(name=f"{level.name}_first", reset_less=True)
+        outer = Signal(name=f"{level.name}_restart")
+        m.d.comb += [outer.eq(Cat(advance[:position]).any()), self.o.payload.first[level.name].eq(first)]
+        with m.If(proceed):
+            with m.If(fresh):
+                m.d.sync += [
+                    left.eq(count - 1), left_init.eq(count - 1), only.eq(count == 1), first.eq(1),
+                    last[level.name].eq(count == 1),
+                ]
+            with m.Elif(outer):
+                m.d.sync += [left.eq(left_init), last[level.name].eq(only), first.eq(1)]
+            with m.Elif(advance[position]):
+                m.d.sync += [left.eq(left - 1), last[level.name].eq(left == 1), first.eq(0)]
+        if level.index:
+            index = Signal(level.count_width, name=f"{level.name}_index", reset_less=True)
+            m.d.comb += self.o.payload.index[level.name].eq(index)
+            with m.If(proceed):
+                with m.If(fresh | outer):
+                    m.d.sync += index.eq(0)
+                with m.Elif(advance[position]):
+                    m.d.sync += index.eq(index + 1)
+
+    def _walk(self, m, kind, step_name, start_name, result, held, proceed, fresh, advance):
+        """Keep the coordinate ``result`` at each level of ``kind``."""
+        # Value from which everything inside the level looked at restarts: the enclosing level's own.
+        shape = held[start_name].shape()
+        enclosing = held[start_name]
+        candidates = []
+        for position, level in enumerate(self.levels):
+            if level.kind != kind:
+                candidates.append((advance[position], enclosing))
+                continue
+            step = level.step if level.step is not None else held[f"{level.name}_{step_name}"]
+            value = Signal(shape, name=f"{level.name}_{start_name}", reset_less=True)
+            candidates.append((advance[position], (value + step)[:len(value)]))
+            with m.If(proceed):
+                with m.If(fresh):
+                    m.d.sync += value.eq(self.command.payload[start_name])
+                for chosen, candidate in reversed(candidates):
+                    with m.Elif(chosen):
+                        m.d.sync += value.eq(candidate)
+            enclosing = value
+        m.d.comb += result.eq(enclosing)
