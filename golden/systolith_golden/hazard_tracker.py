@@ -1,9 +1,9 @@
 """Proof that tokens order every pair of accesses that must not be swapped.
 
-Each command starts with a clock: for each engine, how many of its commands have certainly retired. It grows by
-the clock of earlier commands of the same engine and by those of the commands whose tokens are awaited; since
-an engine retires in order, a number for each engine says it all. A command may touch bytes that another engine's
-command touched before it (one of the two writing) only if its clock covers that command.
+Each command starts with a clock: for each engine, how many of its commands have certainly retired. It grows
+by the clock of earlier commands of the same engine and by those of the commands whose tokens are awaited; since
+an engine retires in order, a number for each engine says it all. A command may touch bytes that another
+engine's command touched before it (one of the two writing) only if its clock covers that command.
 """
 
 from collections.abc import Iterable
@@ -42,16 +42,24 @@ class HazardTracker:
 
     def __init__(self, sizes: dict[str, int]):
         # Positions count from 1 on each engine; 0: never touched.
-        self._reads = {(space, engine): np.zeros(size, np.int32) for space, size in sizes.items()
-                       for engine in _READERS[space]}
-        self._writes = {(space, engine): np.zeros(size, np.int32) for space, size in sizes.items()
-                        for engine in _WRITERS[space]}
+        self._reads = {
+            (space, engine): np.zeros(size, np.int32)
+            for space, size in sizes.items()
+            for engine in _READERS[space]
+        }
+        self._writes = {
+            (space, engine): np.zeros(size, np.int32)
+            for space, size in sizes.items()
+            for engine in _WRITERS[space]
+        }
         self._indices: dict[Engine, list[int]] = {engine: [] for engine in Engine}
         self._clocks: dict[Engine, list[int]] = {engine: [0] * len(Engine) for engine in Engine}
         self._starts: dict[int, tuple[int, tuple[int, ...]]] = {}
         self._index, self._opcode, self._engine = 0, "", Engine.LOAD
 
-    def start(self, index: int, opcode: str, engine: Engine, givers: Iterable[tuple[Engine, int]], fence: bool) -> None:
+    def start(
+        self, index: int, opcode: str, engine: Engine, givers: Iterable[tuple[Engine, int]], fence: bool
+    ) -> None:
         """Begin a command.
 
         Parameters
@@ -94,7 +102,9 @@ class HazardTracker:
                 self._check(self._reads[space, engine], engine, space, where, "write after read")
         self._writes[space, self._engine][where] = len(self._indices[self._engine])
 
-    def _check(self, positions: np.ndarray, engine: Engine, space: str, where: slice | np.ndarray, kind: str) -> None:
+    def _check(
+        self, positions: np.ndarray, engine: Engine, space: str, where: slice | np.ndarray, kind: str
+    ) -> None:
         touched = positions[where]
         latest = int(touched.max(initial=0))
         if latest <= self._clocks[self._engine][engine]:
@@ -104,5 +114,11 @@ class HazardTracker:
         address = where.start + place if isinstance(where, slice) else int(where.reshape(-1)[place])
         remedy = "the fence flag" if engine == self._engine else "tokens"
         raise HazardError(
-            self._index, self._opcode, f"{kind} of {space} {address:#x} is not ordered by {remedy} after command {other} "
-            f"({engine.name} engine)", other=other, space=space, kind=kind)
+            self._index,
+            self._opcode,
+            f"{kind} of {space} {address:#x} is not ordered by {remedy} after command "
+            f"{other} ({engine.name} engine)",
+            other=other,
+            space=space,
+            kind=kind,
+        )

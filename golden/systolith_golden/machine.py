@@ -1,8 +1,8 @@
 """Machine-level golden model: executes command streams, byte for byte as the accelerator does.
 
-Commands run one after another in stream order. Tokens only relax that order, so for a well-formed program the
-result is that of the hardware; the model checks that a program is well formed, and optionally that tokens order
-every pair of accesses that must not be swapped (`check_hazards`).
+Commands run one after another in stream order. Tokens only relax that order, so for a well-formed program
+the result is that of the hardware; the model checks that a program is well formed, and optionally that tokens
+order every pair of accesses that must not be swapped (`check_hazards`).
 """
 
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class RunStatistics:
     bytes_read, bytes_written : int
         Bytes of AXI beats: aligned, whole beats of every run; commands (END too) are included in the reads.
     layer_macs : dict of int to int
-        Multiplications that each layer streams through the array (rows * cols for each vector), useful or not.
+        Multiplications that each layer streams through the array, useful or not: rows * cols for each vector.
     tiles, vectors : int
         Weight tiles, and activation vectors streamed under them.
     token_maximum : int
@@ -66,12 +66,14 @@ class RunStatistics:
         return sum(self.commands.values())
 
 
-def program_commands(memory: bytes | bytearray | np.ndarray, program_offset: int, base: int = 0) -> list[bytes]:
+def program_commands(
+    memory: bytes | bytearray | np.ndarray, program_offset: int, base: int = 0
+) -> list[bytes]:
     """Cut the program at an offset into commands, up to and including END (or as far as memory goes)."""
     commands = []
     position = base + program_offset
     while position + COMMAND_BYTES <= len(memory):
-        command = bytes(memory[position:position + COMMAND_BYTES])
+        command = bytes(memory[position : position + COMMAND_BYTES])
         commands.append(command)
         if command[0] & 0xF == Opcode.END:
             break
@@ -106,8 +108,16 @@ class Machine:
         int32, shape (accumulator_entries, cols).
     """
 
-    def __init__(self, config: AcceleratorConfig, memory: bytearray | np.ndarray, base: int = 0, limit: int = 0, *,
-                 check_hazards: bool = False, check_undefined: bool = False):
+    def __init__(
+        self,
+        config: AcceleratorConfig,
+        memory: bytearray | np.ndarray,
+        base: int = 0,
+        limit: int = 0,
+        *,
+        check_hazards: bool = False,
+        check_undefined: bool = False,
+    ):
         self.config = config
         self.memory = np.frombuffer(memory, np.uint8) if isinstance(memory, bytearray) else memory
         if self.memory.dtype != np.uint8 or self.memory.ndim != 1 or not self.memory.flags.writeable:
@@ -130,8 +140,12 @@ class Machine:
         self._exponent = np.zeros(table, np.int64)
         self._operands = [((0, 0), (0, 0)), ((0, 0), (0, 0))]
         self._table_defined = np.zeros(table, bool)
-        sizes = {"activation": config.activation_bytes, "weight": config.weight_bytes,
-                 "parameter": config.parameter_bytes, "accumulator": config.accumulator_entries}
+        sizes = {
+            "activation": config.activation_bytes,
+            "weight": config.weight_bytes,
+            "parameter": config.parameter_bytes,
+            "accumulator": config.accumulator_entries,
+        }
         self._defined = {space: np.zeros(size, bool) for space, size in sizes.items()}
         self._sizes = {**sizes, "memory": len(self.memory)}
         self._buffers = {"activation": self.activation, "weight": self.weight, "parameter": self.parameter}
@@ -156,8 +170,13 @@ class Machine:
         self._hazards = HazardTracker(self._sizes) if self.check_hazards else None
         self._program = range(program_offset, program_offset)
         tokens = TokenCounters()
-        actions = {Opcode.LOAD: self._load, Opcode.COMPUTE: self._compute, Opcode.VECTOR: self._vector,
-                   Opcode.PARAMS: self._params, Opcode.STORE: self._store}
+        actions = {
+            Opcode.LOAD: self._load,
+            Opcode.COMPUTE: self._compute,
+            Opcode.VECTOR: self._vector,
+            Opcode.PARAMS: self._params,
+            Opcode.STORE: self._store,
+        }
         index = 0
         while True:
             command, fields = self._fetch(index, program_offset)
@@ -185,7 +204,7 @@ class Machine:
         offset = program_offset + index * COMMAND_BYTES
         self._check_memory("program", offset, COMMAND_BYTES)
         self._program = range(program_offset, offset + COMMAND_BYTES)
-        data = self.memory[self.base + offset:self.base + offset + COMMAND_BYTES].tobytes()
+        data = self.memory[self.base + offset : self.base + offset + COMMAND_BYTES].tobytes()
         try:
             self._opcode = command_for_opcode(data[0] & 0xF).name
         except ValueError as error:
@@ -196,18 +215,27 @@ class Machine:
 
     def _require(self, rule: bool, name: str, text: str, value: object) -> None:
         if not rule:
-            raise MachineError(self._index, self._opcode, f"{name} must be {text}, not {value!r}", field=name, value=value)
+            raise MachineError(
+                self._index, self._opcode, f"{name} must be {text}, not {value!r}", field=name, value=value
+            )
 
     def _require_positive(self, fields: dict[str, int], *names: str) -> None:
         for name in names:
             self._require(fields[name] >= 1, name, "at least 1", fields[name])
 
     def _check_memory(self, name: str, offset: int, length: int) -> None:
-        self._require(0 <= offset and offset + length <= self.limit, name,
-                      f"inside the {self.limit} bytes (LIMIT) from BASE", f"{offset:#x} to {offset + length:#x}")
-        self._require(self.base + offset + length <= len(self.memory), name,
-                      f"inside the {len(self.memory)} bytes of memory",
-                      f"{self.base + offset:#x} to {self.base + offset + length:#x}")
+        self._require(
+            0 <= offset and offset + length <= self.limit,
+            name,
+            f"inside the {self.limit} bytes (LIMIT) from BASE",
+            f"{offset:#x} to {offset + length:#x}",
+        )
+        self._require(
+            self.base + offset + length <= len(self.memory),
+            name,
+            f"inside the {len(self.memory)} bytes of memory",
+            f"{self.base + offset:#x} to {self.base + offset + length:#x}",
+        )
 
     def _read(self, space: str, where: slice | np.ndarray) -> None:
         """Record a read of (bytes of) a space for the optional checks."""
@@ -234,16 +262,24 @@ class Machine:
         self._require_positive(fields, "length", "count_1", "count_2")
         inner = np.arange(fields["count_1"], dtype=np.int64)[None, :]
         outer = np.arange(fields["count_2"], dtype=np.int64)[:, None]
-        memory = (fields["memory"] + inner * fields["memory_step_1"] + outer * fields["memory_step_2"]).reshape(-1)
+        memory = (
+            fields["memory"] + inner * fields["memory_step_1"] + outer * fields["memory_step_2"]
+        ).reshape(-1)
         memory &= (1 << 32) - 1
-        buffer = (fields["buffer"] + inner * fields["buffer_step_1"] + outer * fields["buffer_step_2"]).reshape(-1)
+        buffer = (
+            fields["buffer"] + inner * fields["buffer_step_1"] + outer * fields["buffer_step_2"]
+        ).reshape(-1)
         buffer &= ADDRESS_MODULUS - 1
         length = fields["length"]
         for offset in (int(memory.min()), int(memory.max())):
             self._check_memory("memory", offset, length)
         last = int(buffer.max())
-        self._require(last + length <= self._sizes[space], "buffer",
-                      f"inside the {self._sizes[space]} bytes of the {space} buffer", f"{last:#x} to {last + length:#x}")
+        self._require(
+            last + length <= self._sizes[space],
+            "buffer",
+            f"inside the {self._sizes[space]} bytes of the {space} buffer",
+            f"{last:#x} to {last + length:#x}",
+        )
         return memory, buffer, length
 
     def _beats(self, memory: np.ndarray, length: int) -> int:
@@ -267,10 +303,18 @@ class Machine:
             width = self.config.axi_bytes
             for name, values in (("memory", memory), ("buffer", buffer)):
                 wrong = values[values % width != 0]
-                self._require(not len(wrong), name, f"a multiple of the AXI width, {width} bytes, for space {space}",
-                              int(wrong[0]) if len(wrong) else 0)
-            self._require(length % width == 0, "length", f"a multiple of the AXI width, {width} bytes, for space {space}",
-                          length)
+                self._require(
+                    not len(wrong),
+                    name,
+                    f"a multiple of the AXI width, {width} bytes, for space {space}",
+                    int(wrong[0]) if len(wrong) else 0,
+                )
+            self._require(
+                length % width == 0,
+                "length",
+                f"a multiple of the AXI width, {width} bytes, for space {space}",
+                length,
+            )
         source, target = self._where(memory + self.base, length), self._where(buffer, length)
         self._read("memory", source)
         self._write(space, target)
@@ -280,8 +324,12 @@ class Machine:
         memory, buffer, length = self._transfer(fields, "activation")
         self._statistics.bytes_written += self._beats(memory, length)
         overlap = (memory < self._program.stop) & (memory + length > self._program.start)
-        self._require(not overlap.any(), "memory", f"outside the program, {self._program.start:#x} to "
-                      f"{self._program.stop:#x}", hex(int(memory[overlap][0])) if overlap.any() else "")
+        self._require(
+            not overlap.any(),
+            "memory",
+            f"outside the program, {self._program.start:#x} to {self._program.stop:#x}",
+            hex(int(memory[overlap][0])) if overlap.any() else "",
+        )
         source, target = self._where(buffer, length), self._where(memory + self.base, length)
         self._read("activation", source)
         self._write("memory", target)
@@ -291,7 +339,9 @@ class Machine:
 
     def _compute(self, fields: dict[str, int]) -> None:
         config = self.config
-        self._require_positive(fields, "y_count", "x_count", "ky_count", "kx_count", "chunk_count", "block_count")
+        self._require_positive(
+            fields, "y_count", "x_count", "ky_count", "kx_count", "chunk_count", "block_count"
+        )
         blocks, pixels = fields["block_count"], fields["y_count"] * fields["x_count"]
         tiles = fields["ky_count"] * fields["kx_count"] * fields["chunk_count"]
         weights = self._tiles(fields, blocks, tiles)
@@ -305,8 +355,12 @@ class Machine:
         vectors = vectors.astype(kind)
         entries = fields["accumulator"] + np.arange(blocks) * fields["block_step"]
         last = int(entries[-1]) + pixels - 1
-        self._require(last < config.accumulator_entries, "accumulator",
-                      f"such that all entries lie below {config.accumulator_entries}", f"{fields['accumulator']} to {last}")
+        self._require(
+            last < config.accumulator_entries,
+            "accumulator",
+            f"such that all entries lie below {config.accumulator_entries}",
+            f"{fields['accumulator']} to {last}",
+        )
         for block, entry in enumerate(entries):
             where = slice(int(entry), int(entry) + pixels)
             sums = vectors @ weights[block].reshape(-1, config.cols).astype(kind)
@@ -318,17 +372,26 @@ class Machine:
         self._statistics.tiles += blocks * tiles
         self._statistics.vectors += blocks * tiles * pixels
         layer = self._statistics.layer_macs
-        layer[fields["layer"]] = layer.get(fields["layer"], 0) + blocks * tiles * pixels * config.rows * config.cols
+        layer[fields["layer"]] = (
+            layer.get(fields["layer"], 0) + blocks * tiles * pixels * config.rows * config.cols
+        )
 
     def _tiles(self, fields: dict[str, int], blocks: int, tiles: int) -> np.ndarray:
         """Weights of a COMPUTE command, int8, shape (blocks, tiles, rows, cols)."""
         config = self.config
         start, size = fields["weights"], blocks * tiles * config.tile_bytes
-        self._require(start % config.axi_bytes == 0, "weights", f"a multiple of the AXI width, {config.axi_bytes} bytes",
-                      start)
-        self._require(start + size <= config.weight_bytes, "weights",
-                      f"such that all {blocks * tiles} tiles lie in the {config.weight_bytes} bytes of the weight buffer",
-                      f"{start:#x} to {start + size:#x}")
+        self._require(
+            start % config.axi_bytes == 0,
+            "weights",
+            f"a multiple of the AXI width, {config.axi_bytes} bytes",
+            start,
+        )
+        self._require(
+            start + size <= config.weight_bytes,
+            "weights",
+            f"such that all {blocks * tiles} tiles lie in the {config.weight_bytes} bytes of the weight buffer",
+            f"{start:#x} to {start + size:#x}",
+        )
         where = slice(start, start + size)
         self._read("weight", where)
         return self.weight[where].view(np.int8).reshape(blocks, tiles, config.rows, config.cols)
@@ -339,32 +402,48 @@ class Machine:
         self._check_activation("base", touched)
         bank = self.config.activation_bytes // self.config.activation_banks
         if touched.size and touched.min() // bank != touched.max() // bank:
-            self._require(not walk.straddles(bank, used, group), "base",
-                          f"such that no vector crosses a bank boundary (multiples of {bank})", walk.fields["base"])
+            self._require(
+                not walk.straddles(bank, used, group),
+                "base",
+                f"such that no vector crosses a bank boundary (multiples of {bank})",
+                walk.fields["base"],
+            )
         self._read("activation", touched)
         return touched
 
     def _check_activation(self, name: str, addresses: np.ndarray) -> None:
         size = self.config.activation_bytes
         highest = int(addresses.max(initial=0))
-        self._require(highest < size, name, f"such that all addresses lie in the {size} bytes of the activation buffer",
-                      hex(highest))
+        self._require(
+            highest < size,
+            name,
+            f"such that all addresses lie in the {size} bytes of the activation buffer",
+            hex(highest),
+        )
 
     # VECTOR and PARAMS
 
     def _vector(self, fields: dict[str, int]) -> None:
         config = self.config
         self._require_positive(fields, "y_count", "x_count", "channels")
-        self._require(fields["minimum"] <= fields["maximum"], "minimum", f"at most maximum, {fields['maximum']}",
-                      fields["minimum"])
+        self._require(
+            fields["minimum"] <= fields["maximum"],
+            "minimum",
+            f"at most maximum, {fields['maximum']}",
+            fields["minimum"],
+        )
         self._require(fields["rounding"] in list(Rounding), "rounding", "0, 1 or 2", fields["rounding"])
         channels = fields["channels"]
         table = np.arange(channels) % config.table_channels
         bank = fields["bank"]
         if self.check_undefined:
             missing = ~self._table_defined[bank, table]
-            self._require(not missing.any(), "lane tables", "filled by PARAMS before they are used",
-                          f"channel {int(missing.argmax())} of bank {bank}")
+            self._require(
+                not missing.any(),
+                "lane tables",
+                "filled by PARAMS before they are used",
+                f"channel {int(missing.argmax())} of bank {bank}",
+            )
         destination = self._destination(fields, channels)
         if fields["source"]:
             sums = self._reduce_window(fields, channels, destination)
@@ -374,14 +453,16 @@ class Machine:
         if fields["bias_follows_sign"]:
             bias = np.where(sums < 0, -bias, bias)
         rounding = Rounding(fields["rounding"])
-        scaled = self._requantize(wrap_int32(sums + bias), self._multiplier[bank, table], self._exponent[bank, table],
-                                  rounding)
+        scale = self._multiplier[bank, table], self._exponent[bank, table]
+        scaled = self._requantize(wrap_int32(sums + bias), *scale, rounding)
         results = np.clip(scaled + fields["zero_out"], fields["minimum"], fields["maximum"])
         self._write("activation", destination)
         self.activation.view(np.int8)[destination] = results.astype(np.int8)
 
     @staticmethod
-    def _requantize(values: np.ndarray, multiplier: np.ndarray, exponent: np.ndarray, rounding: Rounding) -> np.ndarray:
+    def _requantize(
+        values: np.ndarray, multiplier: np.ndarray, exponent: np.ndarray, rounding: Rounding
+    ) -> np.ndarray:
         if rounding != Rounding.TRUNCATE:
             return requantize(values, multiplier, exponent, rounding.name.lower())
         product = np.abs(values) * multiplier >> (31 - exponent)
@@ -397,10 +478,13 @@ class Machine:
         if addresses.min() // bank != addresses.max() // bank:
             lanes = self.config.vector_lanes
             for first in range(0, channels, lanes):
-                group = addresses[..., first:first + lanes] // bank
-                self._require(bool(np.all(group[..., 0] == group[..., -1])), "destination",
-                              f"such that no group of lanes crosses a bank boundary (multiples of {bank})",
-                              fields["destination"])
+                group = addresses[..., first : first + lanes] // bank
+                self._require(
+                    bool(np.all(group[..., 0] == group[..., -1])),
+                    "destination",
+                    f"such that no group of lanes crosses a bank boundary (multiples of {bank})",
+                    fields["destination"],
+                )
         return addresses
 
     def _read_accumulators(self, fields: dict[str, int], channels: int) -> np.ndarray:
@@ -409,8 +493,12 @@ class Machine:
         blocks = -(-channels // cols)
         entries = fields["base"] + np.arange(pixels)[:, None] + np.arange(blocks) * fields["block_step"]
         last = int(entries.max())
-        self._require(last < self.config.accumulator_entries, "base",
-                      f"such that all entries lie below {self.config.accumulator_entries}", f"{fields['base']} to {last}")
+        self._require(
+            last < self.config.accumulator_entries,
+            "base",
+            f"such that all entries lie below {self.config.accumulator_entries}",
+            f"{fields['base']} to {last}",
+        )
         self._read("accumulator", entries)
         sums = self.accumulators[entries].reshape(fields["y_count"], fields["x_count"], blocks * cols)
         return sums[..., :channels].astype(np.int64)
@@ -418,14 +506,20 @@ class Machine:
     def _reduce_window(self, fields: dict[str, int], channels: int, destination: np.ndarray) -> np.ndarray:
         """Elements of the window walk, scaled and reduced: int64, shape (y, x, channels)."""
         self._require(self.config.pooling, "source", "0 in a configuration without pooling", 1)
-        self._require(not fields["operand_scale"] or self.config.residual_add, "operand_scale",
-                      "0 in a configuration without residual_add", 1)
+        self._require(
+            not fields["operand_scale"] or self.config.residual_add,
+            "operand_scale",
+            "0 in a configuration without residual_add",
+            1,
+        )
         self._require_positive(fields, "ky_count", "kx_count")
         walk = WindowWalk(fields, np.zeros(1, np.int64), channels)
         touched = self._check_walk(walk, None, self.config.vector_lanes)
         if touched.size and touched.min() <= destination.max() and destination.min() <= touched.max():
             self._check_in_place(walk, destination)
-        elements = walk.gather(self._activation.view(np.int8))[..., 0, :].astype(np.int64)  # y, x, ky, kx, channel
+        elements = walk.gather(self._activation.view(np.int8))[..., 0, :].astype(
+            np.int64
+        )  # y, x, ky, kx, channel
         if fields["operand_scale"]:
             for odd, (multiplier, exponent) in enumerate(self._operands[fields["bank"]]):
                 part = elements[:, :, :, odd::2] - (fields["zero_b"] if odd else fields["zero_a"])
@@ -440,17 +534,23 @@ class Machine:
         """A command that overwrites its own source must have read each byte before, whatever the pipeline."""
         lanes = self.config.vector_lanes
         groups = -(-destination.shape[-1] // lanes)
-        step = np.arange(destination.shape[0] * destination.shape[1]).reshape(destination.shape[:2])[..., None] * groups \
-            + np.arange(destination.shape[-1]) // lanes
+        pixels = np.arange(destination.shape[0] * destination.shape[1]).reshape(destination.shape[:2])
+        step = pixels[..., None] * groups + np.arange(destination.shape[-1]) // lanes
         written = np.full(self.config.activation_bytes, np.iinfo(np.int64).max)
         np.minimum.at(written, destination, step)
         steps = np.broadcast_to(step[:, :, None, None, None, :], walk.shape)[walk.inside]
         addresses = walk.addresses[walk.inside]
         late = written[addresses] < steps
-        self._require(not late.any(), "destination", "such that the command does not overwrite bytes that it reads later",
-                      hex(int(addresses[late.argmax()])) if late.any() else "")
+        self._require(
+            not late.any(),
+            "destination",
+            "such that the command does not overwrite bytes that it reads later",
+            hex(int(addresses[late.argmax()])) if late.any() else "",
+        )
 
-    def _check_scale(self, name: str, multipliers: np.ndarray, exponents: np.ndarray, highest: int = 30) -> None:
+    def _check_scale(
+        self, name: str, multipliers: np.ndarray, exponents: np.ndarray, highest: int = 30
+    ) -> None:
         for value in multipliers[multipliers > INT32_MAX][:1]:
             self._require(False, f"multiplier{name}", "0 to 2**31 - 1", int(value))
         for value in exponents[(exponents < -31) | (exponents > highest)][:1]:
@@ -458,31 +558,38 @@ class Machine:
 
     def _params(self, fields: dict[str, int]) -> None:
         config, channels, bank = self.config, fields["channels"], fields["bank"]
-        self._require(1 <= channels <= config.table_channels, "channels", f"1 to {config.table_channels}", channels)
+        self._require(
+            1 <= channels <= config.table_channels, "channels", f"1 to {config.table_channels}", channels
+        )
         immediate = fields["bias_immediate"], fields["scale_immediate"]
         count = config.table_channels if all(immediate) else channels
-        words = self.parameter.view("<u4")
+        words = self.parameter.view("<i4").astype(np.int64)
         if immediate[0]:
             bias = np.full(count, fields["bias"], np.int64)
         else:
-            bias = words[self._parameter_words("bias_base", fields["bias_base"], count)].view(np.int32).astype(np.int64)
+            bias = words[self._parameter_words("bias_base", fields["bias_base"], count)]
         if immediate[1]:
-            multiplier, exponent = np.full(count, fields["multiplier"], np.int64), np.full(count, fields["exponent"])
+            multiplier = np.full(count, fields["multiplier"], np.int64)
+            exponent = np.full(count, fields["exponent"], np.int64)
         else:
             self._require(fields["scale_base"] % 2 == 0, "scale_base", "even", fields["scale_base"])
             pairs = words[self._parameter_words("scale_base", fields["scale_base"], 2 * count)].reshape(-1, 2)
-            multiplier = pairs[:, 0].astype(np.int64)
-            exponent = (pairs[:, 1] & 0xFF).astype(np.uint8).view(np.int8).astype(np.int64)
+            multiplier = pairs[:, 0] & 0xFFFF_FFFF
+            exponent = pairs[:, 1].astype(np.int8).astype(np.int64)  # the low 8 bits
         self._check_scale("", multiplier, exponent)
         if config.residual_add:
             for name in ("a", "b"):
-                self._check_scale(f"_{name}", np.array([fields[f"multiplier_{name}"]]),
-                                  np.array([fields[f"exponent_{name}"]]), highest=0)
+                self._check_scale(
+                    f"_{name}",
+                    np.array([fields[f"multiplier_{name}"]]),
+                    np.array([fields[f"exponent_{name}"]]),
+                    highest=0,
+                )
         self._bias[bank, :count] = bias
         self._multiplier[bank, :count] = multiplier
         self._exponent[bank, :count] = exponent
         self._table_defined[bank, :count] = True
-        self._operands[bank] = tuple((fields[f"multiplier_{name}"], fields[f"exponent_{name}"]) for name in ("a", "b"))
+        self._operands[bank] = tuple((fields[f"multiplier_{n}"], fields[f"exponent_{n}"]) for n in ("a", "b"))
 
     def _parameter_words(self, name: str, first: int, count: int) -> slice:
         words = self.config.parameter_bytes // 4

@@ -31,8 +31,8 @@ class MachineError(ValueError):
 class HazardError(MachineError):
     """Two commands that touch the same bytes are not ordered by tokens.
 
-    `other` is the index of the earlier command, `space` the memory and `kind` "read after write", "write after
-    read" or "write after write".
+    `other` is the index of the earlier command, `space` the memory and `kind` "read after write", "write
+    after read" or "write after write".
     """
 
     def __init__(self, index: int, opcode: str, message: str, *, other: int, space: str, kind: str):

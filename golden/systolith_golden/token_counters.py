@@ -46,13 +46,23 @@ class TokenCounters:
         givers = []
         for source in engines_of_mask(mask):
             if source == engine:
-                raise MachineError(index, opcode, f"wait must not name the command's own engine ({engine.name})",
-                                   field="wait", value=mask)
+                raise MachineError(
+                    index,
+                    opcode,
+                    f"wait must not name the command's own engine ({engine.name})",
+                    field="wait",
+                    value=mask,
+                )
             given, taken = self._givers[source, engine], self._taken[source, engine]
             if taken >= len(given):
                 raise MachineError(
-                    index, opcode, f"would deadlock: it waits for token {taken + 1} from {source.name}, but the "
-                    f"commands before it give {len(given)}", field="wait", value=mask)
+                    index,
+                    opcode,
+                    f"would deadlock: it waits for token {taken + 1} from {source.name}, but the "
+                    f"commands before it give {len(given)}",
+                    field="wait",
+                    value=mask,
+                )
             givers.append((source, given[taken]))
             self._taken[source, engine] = taken + 1
         return givers
@@ -61,14 +71,25 @@ class TokenCounters:
         """Give a token to each engine of the mask."""
         for target in engines_of_mask(mask):
             if target == engine:
-                raise MachineError(index, opcode, f"signal must not name the command's own engine ({engine.name})",
-                                   field="signal", value=mask)
+                raise MachineError(
+                    index,
+                    opcode,
+                    f"signal must not name the command's own engine ({engine.name})",
+                    field="signal",
+                    value=mask,
+                )
             self._givers[engine, target].append(index)
             count = len(self._givers[engine, target]) - self._taken[engine, target]
             self.maximum = max(self.maximum, count)
             if count > TOKEN_MAXIMUM:
-                raise MachineError(index, opcode, f"tokens from {engine.name} to {target.name} must be at most "
-                                   f"{TOKEN_MAXIMUM}, not {count}", field="signal", value=mask)
+                raise MachineError(
+                    index,
+                    opcode,
+                    f"tokens from {engine.name} to {target.name} must be at most "
+                    f"{TOKEN_MAXIMUM}, not {count}",
+                    field="signal",
+                    value=mask,
+                )
 
     def finish(self, index: int) -> None:
         """Check that the program leaves every counter at zero."""
@@ -76,5 +97,10 @@ class TokenCounters:
             left = len(given) - self._taken[source, target]
             if left:
                 raise MachineError(
-                    index, "END", f"tokens from {source.name} to {target.name} must be used up at the end, not {left} "
-                    f"left (the first given by command {given[self._taken[source, target]]})", field="signal", value=left)
+                    index,
+                    "END",
+                    f"tokens from {source.name} to {target.name} must be used up at the end, "
+                    f"not {left} left (the first given by command {given[self._taken[source, target]]})",
+                    field="signal",
+                    value=left,
+                )

@@ -17,7 +17,8 @@ class WindowWalk:
     fields : dict of str to int
         Decoded command.
     starts : np.ndarray
-        Byte offsets of the runs under one (ky, kx) position: chunk * rows for COMPUTE, 0 for VECTOR. Shape (S,).
+        Byte offsets of the runs under one (ky, kx) position: chunk * rows for COMPUTE, 0 for VECTOR. Shape
+        (S,).
     lanes : int
         Bytes of a run, L.
 
@@ -26,7 +27,14 @@ class WindowWalk:
 
     def __init__(self, fields: dict[str, int], starts: np.ndarray, lanes: int):
         self.fields = fields
-        self.shape = (fields["y_count"], fields["x_count"], fields["ky_count"], fields["kx_count"], len(starts), lanes)
+        self.shape = (
+            fields["y_count"],
+            fields["x_count"],
+            fields["ky_count"],
+            fields["kx_count"],
+            len(starts),
+            lanes,
+        )
         y = np.arange(self.shape[0])[:, None]
         ky = np.arange(self.shape[2])[None, :]
         x = np.arange(self.shape[1])[:, None, None, None]
@@ -34,8 +42,13 @@ class WindowWalk:
         row = fields["first_row"] + y * fields["y_row_step"] + ky * fields["ky_row_step"]
         self.row_inside = (row >= 0) & (row < fields["rows"])
         self.row_address = fields["base"] + y * fields["y_addr_step"] + ky * fields["ky_addr_step"]
-        self.byte = (fields["first_byte"] + x * fields["x_byte_step"] + kx * fields["kx_byte_step"]
-                     + starts[None, None, :, None] + np.arange(lanes)[None, None, None, :])
+        self.byte = (
+            fields["first_byte"]
+            + x * fields["x_byte_step"]
+            + kx * fields["kx_byte_step"]
+            + starts[None, None, :, None]
+            + np.arange(lanes)[None, None, None, :]
+        )
         self.byte_inside = (self.byte >= 0) & (self.byte < fields["row_bytes"])
 
     @cached_property
