@@ -1,0 +1,1 @@
+"""Boards and synthesis: from Verilog to area, clock rate and bitstream."""

@@ -1,0 +1,164 @@
+"""Area and timing of a synthesised design, for programs (JSON) and for people (tables)."""
+
+import re
+from collections import defaultdict
+from dataclasses import asdict, dataclass, field
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from systolith_boards.hierarchy import Resources
+
+__all__ = ["SynthesisReport", "hierarchy_rows", "render_table"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisReport:
+    """Result of one synthesis. :meth:`to_json` gives a dictionary with the attributes as keys.
+
+    Attributes
+    ----------
+    device : str
+        FPGA with speed grade and package.
+    lut : int
+        LUT4s of the design: LUT4 cells, 2 per CCU2C carry cell and 6 per 16x4 distributed RAM.
+    ff : int
+        Flip-flops in the fabric.
+    dsp : int
+        18x18 multipliers.
+    bram : int
+        Block RAMs of 18 kbit.
+    fmax_mhz : float
+        Clock rate that the slowest register-to-register path allows, after routing, MHz. The tools do not
+        time the inside of a DSP whose registers are all used; its limit is in the data sheet of the FPGA.
+    critical_path : list of dict
+        Segments of that path in order: ``kind`` (clk-to-q, routing, logic, setup, clk-skew), ``ns``,
+        ``module`` (instance path), ``cell`` (name and type at the end of the segment) and ``net`` (None
+        except for routing).
+    hierarchy : list of dict
+        ``module, lut, ff, dsp, bram`` of each instance *with* all instances in it, first the whole design,
+        depth first. Instances that differ by numbers only are one row, as ``array.pe_*_* (64x)``.
+    bitstream : str or None
+        Path of the bitstream; None for out-of-context synthesis, whose pins are not those of the board.
+    mode : str
+        ``"out-of-context"``: ports are registered by a wrapper that is not counted. ``"board"``: with pin
+        constraints.
+    board : str
+        Name of the board.
+    seed : int
+        Seed of placement and routing.
+    tools : dict
+        Version of each tool.
+    available : dict
+        ``lut, ff, dsp, bram`` of the FPGA.
+    seconds : float
+        Wall-clock seconds of the run that made the report.
+    """
+
+    device: str
+    lut: int
+    ff: int
+    dsp: int
+    bram: int
+    fmax_mhz: float
+    critical_path: list = field(default_factory=list)
+    hierarchy: list = field(default_factory=list)
+    bitstream: str | None
+    mode: str
+    board: str
+    seed: int
+    tools: dict
+    available: dict
+    seconds: float
+
+    def to_json(self) -> dict:
+        """Return a dictionary for :func:`json.dump`."""
+        return asdict(self)
+
+
+def hierarchy_rows(resources: dict[str, Resources], top: str) -> list[dict]:
+    """Return the rows of :attr:`SynthesisReport.hierarchy`.
+
+    Parameters
+    ----------
+    resources : dict
+        :class:`Resources` of each instance path by itself.
+    top : str
+        Name for the whole design.
+    """
+    inclusive, instances = defaultdict(Resources), defaultdict(set)
+    for path, own in resources.items():
+        parts = path.split(".") if path else []
+        for depth in range(len(parts) + 1):
+            key = tuple(re.sub(r"\d+", "*", part) for part in parts[:depth])
+            inclusive[key] += own
+            instances[key].add(tuple(parts[:depth]))
+    rows = []
+    for key in sorted(inclusive):
+        if len(instances[key]) == 1:
+            name = ".".join(next(iter(instances[key])))
+        else:
+            name = f"{'.'.join(key)} ({len(instances[key])}x)"
+        rows.append({"module": name or top, **asdict(inclusive[key])})
+    return rows
+
+
+def render_table(report: SynthesisReport, *, depth: int = 2, segments: int = 12) -> Group:
+    """Return what a person wants to see: totals, modules and the critical path, for :meth:`rich.console.Console.print`.
+
+    Parameters
+    ----------
+    report : SynthesisReport
+    depth : int
+        Levels of the hierarchy to show below the whole design.
+    segments : int
+        Longest segments of the critical path to show, in the order of the path.
+    """
+    mode = {
+        "out-of-context": "out of context: ports registered by a wrapper that is not counted, no pins, no bitstream",
+        "board": "with the pins of the board",
+    }.get(report.mode, report.mode)
+    head = Text.assemble(
+        (f"{report.fmax_mhz:.1f} MHz", "bold green"),
+        f" on {report.device} ({report.board}), {mode}",
+    )
+    return Group(head, _area_table(report, depth), _path_table(report, segments))
+
+
+def _area_table(report, depth):
+    table = Table(title="Area", title_justify="left", show_edge=False)
+    table.add_column("Module")
+    for column in ("LUT4", "FF", "DSP", "BRAM"):
+        table.add_column(column, justify="right")
+    for index, row in enumerate(report.hierarchy):
+        path = row["module"]
+        level = 0 if index == 0 else path.count(".") + 1
+        if level > depth:
+            continue
+        name = path if index == 0 else "  " * level + path.rsplit(".", 1)[-1]
+        cells = [f"{row[key]:,}" for key in ("lut", "ff", "dsp", "bram")]
+        table.add_row(name, *cells, style="bold" if index == 0 else None)
+    shares = []
+    for key in ("lut", "ff", "dsp", "bram"):
+        available = report.available.get(key)
+        shares.append(f"{100 * getattr(report, key) / available:.1f} %" if available else "")
+    table.add_section()
+    table.add_row("of the FPGA", *shares, style="dim")
+    return table
+
+
+def _path_table(report, segments):
+    total = sum(segment["ns"] for segment in report.critical_path)
+    table = Table(title=f"Critical path, {total:.2f} ns", title_justify="left", show_edge=False)
+    table.add_column("ns", justify="right")
+    table.add_column("Segment")
+    table.add_column("Through", overflow="fold")
+    longest = sorted(report.critical_path, key=lambda segment: -segment["ns"])[:segments]
+    shown = [segment for segment in report.critical_path if segment in longest]
+    for segment in shown:
+        through = f"{segment['net']} -> {segment['cell']}" if segment["net"] else segment["cell"]
+        table.add_row(f"{segment['ns']:.2f}", segment["kind"], through)
+    if len(shown) < len(report.critical_path):
+        table.add_row("", "", f"and {len(report.critical_path) - len(shown)} shorter segments", style="dim")
+    return table

@@ -1,0 +1,301 @@
+"""From Verilog to area, clock rate and bitstream with the open tools of PyPI."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from systolith_boards.boards import Board
+from systolith_boards.harness import HARNESS, out_of_context
+from systolith_boards.hierarchy import Netlist, Resources
+from systolith_boards.report import SynthesisReport, hierarchy_rows, render_table
+from systolith_boards.tools import ECPPACK, NEXTPNR_ECP5, YOSYS, SynthesisError, run_tool
+
+__all__ = ["SynthesisError", "SynthesisReport", "render_table", "synthesise", "cache_folder"]
+
+_FLOW = 1  # to be raised with every change of this package that changes results; part of the cache's key
+_DESIGN, _WRAPPER, _NETLIST, _REPORT, _CONFIG = (
+    "design.v", "wrapper.v", "netlist.json", "timing.json", "fpga.config",
+)  # fmt: skip
+_YOSYS_LOG, _NEXTPNR_LOG, _ECPPACK_LOG = "yosys.log", "nextpnr.log", "ecppack.log"
+_RESULT, _BITSTREAM = "report.json", "fpga.bit"
+# A target out of reach keeps placement and routing working on the slowest path to the end.
+_DEFAULT_FREQUENCY_MHZ = 400.0
+_NEXTPNR_DEVICE = {"LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k"}
+_CAPACITY_KEYS = {"TRELLIS_COMB": "lut", "TRELLIS_FF": "ff", "MULT18X18D": "dsp", "DP16KD": "bram"}
+_RESOURCE_NAMES = {
+    "TRELLIS_COMB": "LUTs",
+    "TRELLIS_FF": "flip-flops",
+    "MULT18X18D": "DSP multipliers (MULT18X18D)",
+    "DP16KD": "block RAMs (DP16KD)",
+    "TRELLIS_IO": "pins",
+    "TRELLIS_RAMW": "write ports of distributed RAM",
+}
+
+Progress = Callable[[str, float], None]
+
+
+def cache_folder() -> Path:
+    """Return the folder of results: ``$SYSTOLITH_CACHE``, else ``~/.cache/systolith``."""
+    chosen = os.environ.get("SYSTOLITH_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "systolith"
+
+
+def synthesise(
+    verilog: str,
+    top: str,
+    board: Board,
+    out_dir: Path,
+    seed: int = 1,
+    frequency_mhz: float = 0,
+    progress: Progress | None = None,
+    cache: bool = True,
+    constraints: str | None = None,
+) -> SynthesisReport:
+    """Synthesise, place and route a design.
+
+    Without pin constraints the design is built out of context, which needs no pins and gives no bitstream:
+    see :func:`systolith_boards.harness.out_of_context`. Same arguments and tools give the same report.
+
+    Parameters
+    ----------
+    verilog : str
+        Text of the design, as Amaranth writes it.
+    top : str
+        Its top module. Clock inputs are named ``clk`` or ``..._clk``.
+    board : Board
+        Board to build for.
+    out_dir : Path
+        Folder for ``report.json``, ``yosys.log``, ``nextpnr.log`` and, with constraints, ``fpga.bit``.
+        Nothing is written when synthesis fails.
+    seed : int
+        Seed of placement and routing.
+    frequency_mhz : float
+        Target of placement and routing, MHz; 0 for as fast as possible. Missing it is no error.
+    progress : callable, optional
+        Called with what is being done and the fraction done, from 0 to 1.
+    cache : bool
+        Whether to return the kept result of an earlier run with the same arguments and tools.
+    constraints : str, optional
+        Pins of the top module's ports in Lattice's LPF format.
+
+    Returns
+    -------
+    SynthesisReport
+
+    Raises
+    ------
+    SynthesisError
+        If a tool is missing or the design cannot be built; one line that names the reason.
+    """
+    if board.family != "ecp5" or board.device not in _NEXTPNR_DEVICE:
+        raise SynthesisError(f"Board must have an ECP5 {', '.join(_NEXTPNR_DEVICE)}, not {board.device!r}")
+    progress = progress or (lambda message, fraction: None)
+    tools = {tool.package: tool.version for tool in (YOSYS, NEXTPNR_ECP5)}
+    frequency_mhz = frequency_mhz or _DEFAULT_FREQUENCY_MHZ
+    parts = [_FLOW, verilog, top, asdict(board), seed, frequency_mhz, constraints, tools]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    entry = cache_folder() / "synthesis" / key
+    out_dir = Path(out_dir)
+    if cache and (entry / _RESULT).is_file():
+        progress("result of an earlier run", 1.0)
+        return _deliver(entry, out_dir)
+    with tempfile.TemporaryDirectory(prefix="systolith_") as folder:
+        folder = Path(folder)
+        started = time.monotonic()
+        area = _run_yosys(folder, verilog, top, constraints, progress)
+        _run_nextpnr(folder, board, seed, frequency_mhz, constraints, progress)
+        if constraints is not None:
+            progress("packing the bitstream", 0.97)
+            run_tool(ECPPACK, [_CONFIG, _BITSTREAM], folder=folder, log=_ECPPACK_LOG)
+        fmax_mhz, critical_path, available = _read_timing(folder, area, constraints)
+        resources = {_strip(path): own for path, own in area.resources().items() if _is_design(path,
+        constraints)} report = SynthesisReport(
+            device=board.part,
+            **asdict(sum(resources.values(), Resources())),
+            fmax_mhz=fmax_mhz,
+            critical_path=critical_path,
+            hierarchy=hierarchy_rows(resources, top),
+            bitstream=None if constraints is None else _BITSTREAM,
+            mode="out-of-context" if constraints is None else "board",
+            board=board.name,
+            seed=seed,
+            tools=tools,
+            available=available,
+            seconds=round(time.monotonic() - started, 1),
+        )
+        (folder / _RESULT).write_text(json.dumps(report.to_json(), indent=2) + "\n")
+        for name in (_DESIGN, _WRAPPER, _NETLIST, _REPORT, _CONFIG):
+            (folder / name).unlink(missing_ok=True)
+        progress("done", 1.0)
+        if not cache:
+            return _deliver(folder, out_dir)
+        return _deliver(_keep(folder, entry), out_dir)
+
+
+def _keep(folder, entry):
+    """Move the results in ``folder`` into the cache; return where they are."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=entry.parent, prefix=".new_"))
+    shutil.copytree(folder, staging, dirs_exist_ok=True)
+    shutil.rmtree(entry, ignore_errors=True)
+    try:
+        staging.rename(entry)  # complete or absent, also when two runs finish at once
+    except OSError:
+        shutil.rmtree(staging, ignore_errors=True)
+    return entry
+
+
+def _deliver(entry, out_dir):
+    """Copy the results in ``entry`` to ``out_dir``; return the report with the bitstream's path there."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for name in (_YOSYS_LOG, _NEXTPNR_LOG, _BITSTREAM):
+        if (entry / name).is_file():
+            shutil.copyfile(entry / name, out_dir / name)
+    values = json.loads((entry / _RESULT).read_text())
+    if values["bitstream"] is not None:
+        values["bitstream"] = str(out_dir / values["bitstream"])
+    (out_dir / _RESULT).write_text(json.dumps(values, indent=2) + "\n")
+    return SynthesisReport(**values)
+
+
+def _is_design(path, constraints):
+    """Tell whether an instance path of the netlist is part of the design, not of the wrapper."""
+    return constraints is not None or path == "dut" or path.startswith("dut.")
+
+
+def _strip(path):
+    """Return an instance path or net name without the wrapper."""
+    return re.sub(r"^dut(\.|$)", "", path)
+
+
+def _run_yosys(folder, verilog, top, constraints, progress):
+    """Synthesise into ``netlist.json``; return the attributed :class:`Netlist`."""
+    (folder / _DESIGN).write_text(verilog)
+    files = [_DESIGN]
+    if constraints is None:
+        (folder / _WRAPPER).write_text(out_of_context(verilog, top))
+        files.append(_WRAPPER)
+    netlist_top = top if constraints is not None else HARNESS
+    script = f"read_verilog -sv {' '.join(files)}; synth_ecp5 -top {netlist_top} -json {_NETLIST}"
+    phases = {
+        "FLATTEN": "synthesis: flattening",
+        "PEEPOPT": "synthesis: optimising",
+        "MEMORY_LIBMAP": "synthesis: mapping memories",
+        "DFFLEGALIZE": "synthesis: mapping registers",
+        "ABC9": "synthesis: mapping logic",
+        "AUTONAME": "synthesis: naming cells",
+    }
+    passes = 53  # of synth_ecp5
+    phase, fraction = "synthesis: reading Verilog", 0.0
+    progress(phase, fraction)
+
+    def follow(line):
+        nonlocal phase, fraction
+        if match := re.match(r"2\.(\d+)\. Executing (\w+)", line):
+            phase = phases.get(match.group(2), phase)
+            fraction = 0.3 * min(int(match.group(1)) / passes, 1)
+            progress(phase, fraction)
+
+    run_tool(
+        YOSYS,
+        ["-p", script],
+        folder=folder,
+        log=_YOSYS_LOG,
+        follow=follow,
+        notice=lambda message: progress(message, fraction),
+    )
+    design = json.loads((folder / _NETLIST).read_text())
+    return Netlist(design, top=netlist_top, verilog=verilog, source=_DESIGN)
+
+
+def _run_nextpnr(folder, board, seed, frequency_mhz, constraints, progress):
+    """Place and route ``netlist.json``; writes the timing report and the configuration."""
+    arguments = [
+        _NEXTPNR_DEVICE[board.device], "--package", board.package, "--speed", board.speed,
+        "--json", _NETLIST, "--report", _REPORT, "--textcfg", _CONFIG,
+        "--freq", str(frequency_mhz), "--seed", str(seed), "--timing-allow-fail",
+    ]  # fmt: skip
+    if constraints is None:
+        arguments.append("--lpf-allow-unconstrained")
+    else:
+        (folder / "pins.lpf").write_text(constraints)
+        arguments += ["--lpf", "pins.lpf"]
+    used, arcs = {}, 1
+    fraction = 0.3
+    progress("placement: packing", fraction)
+
+    def follow(line):
+        nonlocal arcs, fraction
+        message = None
+        if match := re.match(r"Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%", line):
+            used.setdefault(match.group(1), (int(match.group(2)), int(match.group(3))))
+        elif match := re.match(r"Info:\s+at iteration #(\d+), type", line):
+            message, fraction = f"placement: pass {match.group(1)}", min(0.32 + 0.01 * int(match.group(1)),
+            0.5)
+        elif match := re.match(r"Info:\s+at iteration #(\d+): temp", line):
+            message, fraction = f"placement: refinement {match.group(1)}", 0.55
+        elif match := re.match(r"Info: Routing (\d+) arcs", line):
+            message, fraction, arcs = "routing", 0.6, int(match.group(1))
+        elif match := re.match(r"Info:\s+(\d+) \|.*\|\s*(\d+)\|", line):
+            left = int(match.group(2))
+            message, fraction = f"routing: {left} of {arcs} connections left", 0.95 - 0.35 * min(left /
+            arcs, 1)
+        if message is not None:
+            progress(message, fraction)
+
+    try:
+        run_tool(
+            NEXTPNR_ECP5,
+            arguments,
+            folder=folder,
+            log=_NEXTPNR_LOG,
+            follow=follow,
+            notice=lambda message: progress(message, fraction),
+        )
+    except SynthesisError as error:
+        for cell, (count, available) in used.items():
+            if count > available:
+                name = _RESOURCE_NAMES.get(cell, cell)
+                raise SynthesisError(
+                    f"Design does not fit {board.part} ({board.name}): it needs {count} {name}, "
+                    f"the FPGA has {available}"
+                ) from error
+        raise
+
+
+def _read_timing(folder, netlist, constraints):
+    """Return clock rate, critical path and the FPGA's capacities from the report of nextpnr."""
+    report = json.loads((folder / _REPORT).read_text())
+    available = {
+        key: report["utilization"][cell]["available"] for cell, key in _CAPACITY_KEYS.items()
+    }
+    if not report["fmax"]:
+        raise SynthesisError("Design must have a path between two registers of one clock")
+    clock, fmax = min(report["fmax"].items(), key=lambda item: item[1]["achieved"])
+    path = next(
+        (
+            entry["path"]
+            for entry in report["critical_paths"]
+            if entry["from"].split()[-1] == clock and entry["to"].split()[-1] == clock
+        ),
+        [],
+    )
+    types = netlist.cells
+    segments = []
+    for step in path:
+        cell = step["to"]["cell"]
+        segments.append({
+            "kind": step["type"],
+            "ns": round(step["delay"], 3),
+            "module": _strip(netlist.instance(cell)),
+            "cell": f"{_strip(netlist.readable(cell))} [{types.get(cell, 'packed')}].{step['to']['port']}",
+            "net": _strip(netlist.readable(step["net"])) if "net" in step else None,
+        })  # fmt: skip
+    return round(fmax["achieved"], 2), segments, available
