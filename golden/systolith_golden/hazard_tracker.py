@@ -1,8 +1,8 @@
 """Proof that tokens order every pair of accesses that must not be swapped.
 
 Each command starts with a clock: for each engine, how many of its commands have certainly retired. It grows
-by the clock of earlier commands of the same engine and by those of the commands whose tokens are awaited; since
-an engine retires in order, a number for each engine says it all. A command may touch bytes that another
+by the clock of earlier commands of the same engine and by those of the commands whose tokens are awaited;
+since an engine retires in order, a number for each engine says it all. A command may touch bytes that another
 engine's command touched before it (one of the two writing) only if its clock covers that command.
 """
 

@@ -348,7 +348,7 @@ class Machine:
         walk = WindowWalk(fields, np.arange(fields["chunk_count"]) * config.rows, config.rows)
         # Lanes under zero weights only do not matter: they may hold anything.
         used = weights.any(axis=(0, -1)).reshape(walk.shape[2:]).any(axis=0)
-        self._check_walk(walk, used, 0)
+        self._check_walk(walk, used)
         vectors = walk.gather(self._activation.view(np.int8)).reshape(pixels, tiles * config.rows)
         # Sums of up to 1024 products of int8 are exact in float32, of any practical number in float64.
         kind = np.float32 if vectors.shape[1] <= 1024 else np.float64
@@ -389,25 +389,17 @@ class Machine:
         self._require(
             start + size <= config.weight_bytes,
             "weights",
-            f"such that all {blocks * tiles} tiles lie in the {config.weight_bytes} bytes of the weight buffer",
+            f"such that all {blocks * tiles} tiles lie in the {config.weight_bytes} bytes of the buffer",
             f"{start:#x} to {start + size:#x}",
         )
         where = slice(start, start + size)
         self._read("weight", where)
         return self.weight[where].view(np.int8).reshape(blocks, tiles, config.rows, config.cols)
 
-    def _check_walk(self, walk: WindowWalk, used: np.ndarray | None, group: int) -> np.ndarray:
+    def _check_walk(self, walk: WindowWalk, used: np.ndarray | None = None) -> np.ndarray:
         """Check the addresses of a window walk; return those that are read."""
         touched = walk.touched(used)
         self._check_activation("base", touched)
-        bank = self.config.activation_bytes // self.config.activation_banks
-        if touched.size and touched.min() // bank != touched.max() // bank:
-            self._require(
-                not walk.straddles(bank, used, group),
-                "base",
-                f"such that no vector crosses a bank boundary (multiples of {bank})",
-                walk.fields["base"],
-            )
         self._read("activation", touched)
         return touched
 
@@ -474,17 +466,6 @@ class Machine:
         x = np.arange(fields["x_count"], dtype=np.int64)[:, None] * fields["destination_x"]
         addresses = (fields["destination"] + y + x + np.arange(channels)) & (ADDRESS_MODULUS - 1)
         self._check_activation("destination", addresses)
-        bank = self.config.activation_bytes // self.config.activation_banks
-        if addresses.min() // bank != addresses.max() // bank:
-            lanes = self.config.vector_lanes
-            for first in range(0, channels, lanes):
-                group = addresses[..., first : first + lanes] // bank
-                self._require(
-                    bool(np.all(group[..., 0] == group[..., -1])),
-                    "destination",
-                    f"such that no group of lanes crosses a bank boundary (multiples of {bank})",
-                    fields["destination"],
-                )
         return addresses
 
     def _read_accumulators(self, fields: dict[str, int], channels: int) -> np.ndarray:
@@ -514,7 +495,7 @@ class Machine:
         )
         self._require_positive(fields, "ky_count", "kx_count")
         walk = WindowWalk(fields, np.zeros(1, np.int64), channels)
-        touched = self._check_walk(walk, None, self.config.vector_lanes)
+        touched = self._check_walk(walk)
         if touched.size and touched.min() <= destination.max() and destination.min() <= touched.max():
             self._check_in_place(walk, destination)
         elements = walk.gather(self._activation.view(np.int8))[..., 0, :].astype(

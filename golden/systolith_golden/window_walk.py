@@ -107,26 +107,3 @@ class WindowWalk:
         seen[values - low] = True
         columns = np.flatnonzero(seen) + low
         return (rows[:, None] + columns[None, :]) & (ADDRESS_MODULUS - 1)
-
-    def straddles(self, bank_bytes: int, used: np.ndarray | None = None, group: int = 0) -> bool:
-        """Whether one access (a run, or a group of its lanes) uses bytes of two banks.
-
-        Parameters
-        ----------
-        bank_bytes : int
-            Bytes of a bank.
-        used : np.ndarray, optional
-            Shape (kx, start, lane): lanes that matter.
-        group : int
-            Lanes of an access; 0: all.
-        """
-        mask = self.inside if used is None else self.inside & used[None, None, None]
-        bank = self.addresses // bank_bytes
-        lanes = self.shape[-1]
-        for first in range(0, lanes, group or lanes):
-            part = slice(first, min(lanes, first + (group or lanes)))
-            low = np.where(mask[..., part], bank[..., part], ADDRESS_MODULUS).min(axis=-1)
-            high = np.where(mask[..., part], bank[..., part], -1).max(axis=-1)
-            if np.any((high >= 0) & (high != low)):
-                return True
-        return False
