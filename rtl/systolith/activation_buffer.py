@@ -1,0 +1,151 @@
+"""Activation buffer: banked, with unaligned reads and writes and fixed priorities."""
+
+from amaranth import *
+from amaranth.lib.wiring import Component, In
+from amaranth.utils import exact_log2
+
+from systolith.ports import ActivationReadPort, ActivationWritePort
+from systolith.rotating_ram import RotatingRam
+
+__all__ = ["ActivationBuffer"]
+
+
+class ActivationBuffer(Component):
+    """Byte-addressed memory of ``config.activation_bytes`` with three readers and two writers.
+
+    The top address bits select one of ``config.activation_banks`` banks; each is a :class:`RotatingRam` and
+    serves one read and one write a cycle. An access that runs over the end of a bank uses two banks (of the last
+    bank: the last and the first). Within a bank a reader waits for the store, then the vector reader, the compute
+    reader comes last; of the writers the vector unit goes first.
+
+    Addresses of accepted reads are registered, and the words that come out of the banks are put together lane by
+    lane for each reader, since the lanes of one access may come from two banks.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+
+    Members
+    -------
+    store_read, vector_read, compute_read : ``In(ActivationReadPort.Signature(config))``
+        Readers, highest priority first.
+    vector_write, load_write : ``In(ActivationWritePort.Signature(config))``
+        Writers, highest priority first.
+    """
+
+    read_latency = RotatingRam.read_latency
+    """Clock cycles from an accepted read to its data."""
+
+    def __init__(self, *, config):
+        self._config = config
+        read = In(ActivationReadPort.Signature(config))
+        write = In(ActivationWritePort.Signature(config))
+        super().__init__({
+            "store_read": read, "vector_read": read, "compute_read": read,
+            "vector_write": write, "load_write": write,
+        })
+
+    @property
+    def config(self):
+        """Configuration."""
+        return self._config
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        lanes, banks = config.activation_word, config.activation_banks
+        rams = []
+        for bank in range(banks):
+            ram = RotatingRam(lanes=lanes, lane_width=8, rows=config.activation_bytes // banks // lanes)
+            m.submodules[f"bank_{bank}"] = ram
+            rams.append(ram)
+
+        readers = {"store": self.store_read, "vector": self.vector_read, "compute": self.compute_read}
+        requests = self._arbitrate(m, readers, "read")
+        for bank, ram in enumerate(rams):
+            self._select(m, ram.r_addr, requests, bank, "addr")
+            m.d.comb += ram.r_en.eq(Cat(first[bank] | second[bank] for _, _, first, second in requests).any())
+        for name, port in readers.items():
+            self._elaborate_response(m, name, port, rams)
+
+        requests = self._arbitrate(m, {"vector": self.vector_write, "load": self.load_write}, "write")
+        for bank, ram in enumerate(rams):
+            self._select(m, ram.w_addr, requests, bank, "addr")
+            self._select(m, ram.w_mask, requests, bank, "mask")
+            self._select(m, ram.w_data, requests, bank, "data")
+            m.d.comb += [
+                ram.w_en[0].eq(Cat(first[bank] for _, _, first, _ in requests).any()),
+                ram.w_en[1].eq(Cat(second[bank] for _, _, _, second in requests).any()),
+            ]
+        return m
+
+    def _fields(self, addr):
+        """Split an address into offset in the word, word of the bank and bank."""
+        offset_width = exact_log2(self.config.activation_word)
+        bank_width = exact_log2(self.config.activation_banks)
+        width = exact_log2(self.config.activation_bytes)
+        return addr[:offset_width], addr[offset_width:width - bank_width], addr[width - bank_width:width]
+
+    def _straddles(self, addr):
+        """Whether the lanes of an access lie in two banks."""
+        offset, word, _ = self._fields(addr)
+        return word.all() & offset.any() if self.config.activation_banks > 1 else Const(0)
+
+    def _arbitrate(self, m, ports, direction):
+        """Grant requests, first port first.
+
+        Returns (port, wants, first, second) for each port: bit k of ``wants`` says that the port asks for bank
+        k; bit k of ``first`` and ``second`` that it was granted bank k for the lanes in the bank of its address
+        and for those in the following bank.
+        """
+        banks = self.config.activation_banks
+        taken = Const(0, banks)
+        requests = []
+        for name, port in ports.items():
+            _, _, bank = self._fields(port.addr)
+            home = Signal(banks, name=f"{direction}_{name}_home")
+            spill = Signal(banks, name=f"{direction}_{name}_spill")
+            wants = Signal(banks, name=f"{direction}_{name}_wants")
+            m.d.comb += [
+                home.eq(1 << bank),
+                # With one bank the wrapped lanes are in the same bank, whose row counter wraps.
+                spill.eq(Mux(self._straddles(port.addr), home.rotate_left(1), 0) if banks > 1 else home),
+                wants.eq(Mux(port.valid, home | spill, 0)),
+                port.ready.eq(~((home | spill) & taken).any()),
+            ]
+            granted = port.valid & port.ready
+            # Lanes that stay in the bank but wrap to the next row are enabled unless they spill.
+            inside = home if banks == 1 else Mux(self._straddles(port.addr), 0, home)
+            first = Mux(granted, home, 0)
+            second = Mux(granted, spill | inside, 0)
+            requests.append((port, wants, first, second))
+            taken = taken | wants
+        return requests
+
+    def _select(self, m, target, requests, bank, member):
+        """Route a member of the winning port; the lowest priority needs no condition."""
+        *above, (last, _, _, _) = requests
+        value = getattr(last, member)
+        for port, wants, _, _ in reversed(above):
+            value = Mux(wants[bank], getattr(port, member), value)
+        m.d.comb += target.eq(value)
+
+    def _elaborate_response(self, m, name, port, rams):
+        lanes, banks = self.config.activation_word, self.config.activation_banks
+        offset, _, bank = self._fields(port.addr)
+        valid, straddles = port.valid & port.ready, self._straddles(port.addr)
+        for stage in range(1, self.read_latency):
+            delayed = [Signal(name=f"{name}_s{stage}_valid"),
+                       *(Signal(len(value), name=f"{name}_s{stage}_{label}", reset_less=True)
+                         for label, value in (("offset", offset), ("bank", bank), ("straddles", straddles)))]
+            m.d.sync += [new.eq(old) for new, old in zip(delayed, (valid, offset, bank, straddles), strict=True)]
+            valid, offset, bank, straddles = delayed
+        s5_valid = Signal(name=f"{name}_s5_valid")
+        m.d.sync += s5_valid.eq(valid)
+        m.d.comb += port.data_valid.eq(s5_valid)
+        for lane in range(lanes):
+            # The bank of each lane, one register a lane: these are the selects of the last multiplexer.
+            s5_bank = Signal(len(bank), name=f"{name}_s5_bank_{lane}", reset_less=True)
+            m.d.sync += s5_bank.eq(bank + (straddles & (offset >= lanes - lane)))
+            choices = Array(ram.r_data.word_select(lane, 8) for ram in rams)
+            m.d.comb += port.data.word_select(lane, 8).eq(choices[s5_bank] if banks > 1 else choices[0])
