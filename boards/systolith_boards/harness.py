@@ -60,7 +60,8 @@ def read_ports(verilog: str, top: str) -> list[Port]:
 
 def is_clock(port: Port) -> bool:
     """Tell whether the wrapper connects this port to a pin of its own."""
-    return port.direction == "input" and port.width == 1 and (port.name == "clk" or port.name.endswith("_clk"))
+    named = port.name == "clk" or port.name.endswith("_clk")
+    return named and port.direction == "input" and port.width == 1
 
 
 def out_of_context(verilog: str, top: str) -> str:

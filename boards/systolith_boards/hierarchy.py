@@ -86,8 +86,9 @@ class Netlist:
         module = design["modules"][top]
         self._cells = {name: cell for name, cell in module["cells"].items() if cell["type"] not in _NOT_CELLS}
         self._paths = sorted(
-            (name for name, cell in module["cells"].items() if cell["type"] == "$scopeinfo"), key=len,
-            reverse=True
+            (name for name, cell in module["cells"].items() if cell["type"] == "$scopeinfo"),
+            key=len,
+            reverse=True,
         )
         self._read_modules(module, verilog, source, top)
         self._drivers = self._named_drivers(module, verilog.split("\n"), source)
@@ -99,7 +100,7 @@ class Netlist:
         return {name: cell["type"] for name, cell in self._cells.items()}
 
     def instance(self, cell):
-        """Return the path of the instance that a cell belongs to, ``""`` for the top module or an unknown cell."""
+        """Return the instance path of a cell: ``""`` for the top module or an unknown cell."""
         return self._instances.get(cell, "") or ""
 
     @staticmethod
@@ -196,8 +197,8 @@ class Netlist:
                 pending.append(name)
             else:
                 result[name] = path
-        # Back from the registers, level by level; a tie goes to the path that sorts first, whatever the
-        order of cells. while pending:
+        # Back from the registers, level by level. A tie goes to the path that sorts first: independent of order.
+        while pending:
             found = {}
             for name in pending:
                 votes = [result.get(sink) for bit in outputs[name] for sink in sinks[bit]]

@@ -7,13 +7,13 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from systolith_boards.boards import Board
 from systolith_boards.harness import HARNESS, out_of_context
 from systolith_boards.hierarchy import Netlist, Resources
+from systolith_boards.progress import NextpnrProgress, Progress, YosysProgress
 from systolith_boards.report import SynthesisReport, hierarchy_rows, render_table
 from systolith_boards.tools import ECPPACK, NEXTPNR_ECP5, YOSYS, SynthesisError, run_tool
 
@@ -37,8 +37,6 @@ _RESOURCE_NAMES = {
     "TRELLIS_IO": "pins",
     "TRELLIS_RAMW": "write ports of distributed RAM",
 }
-
-Progress = Callable[[str, float], None]
 
 
 def cache_folder() -> Path:
@@ -115,8 +113,10 @@ def synthesise(
             progress("packing the bitstream", 0.97)
             run_tool(ECPPACK, [_CONFIG, _BITSTREAM], folder=folder, log=_ECPPACK_LOG)
         fmax_mhz, critical_path, available = _read_timing(folder, area, constraints)
-        resources = {_strip(path): own for path, own in area.resources().items() if _is_design(path,
-        constraints)} report = SynthesisReport(
+        resources = {
+            _strip(path): own for path, own in area.resources().items() if _is_design(path, constraints)
+        }
+        report = SynthesisReport(
             device=board.part,
             **asdict(sum(resources.values(), Resources())),
             fmax_mhz=fmax_mhz,
@@ -184,32 +184,14 @@ def _run_yosys(folder, verilog, top, constraints, progress):
         files.append(_WRAPPER)
     netlist_top = top if constraints is not None else HARNESS
     script = f"read_verilog -sv {' '.join(files)}; synth_ecp5 -top {netlist_top} -json {_NETLIST}"
-    phases = {
-        "FLATTEN": "synthesis: flattening",
-        "PEEPOPT": "synthesis: optimising",
-        "MEMORY_LIBMAP": "synthesis: mapping memories",
-        "DFFLEGALIZE": "synthesis: mapping registers",
-        "ABC9": "synthesis: mapping logic",
-        "AUTONAME": "synthesis: naming cells",
-    }
-    passes = 53  # of synth_ecp5
-    phase, fraction = "synthesis: reading Verilog", 0.0
-    progress(phase, fraction)
-
-    def follow(line):
-        nonlocal phase, fraction
-        if match := re.match(r"2\.(\d+)\. Executing (\w+)", line):
-            phase = phases.get(match.group(2), phase)
-            fraction = 0.3 * min(int(match.group(1)) / passes, 1)
-            progress(phase, fraction)
-
+    follower = YosysProgress(progress)
     run_tool(
         YOSYS,
         ["-p", script],
         folder=folder,
         log=_YOSYS_LOG,
-        follow=follow,
-        notice=lambda message: progress(message, fraction),
+        follow=follower.line,
+        notice=follower.notice,
     )
     design = json.loads((folder / _NETLIST).read_text())
     return Netlist(design, top=netlist_top, verilog=verilog, source=_DESIGN)
@@ -227,40 +209,18 @@ def _run_nextpnr(folder, board, seed, frequency_mhz, constraints, progress):
     else:
         (folder / "pins.lpf").write_text(constraints)
         arguments += ["--lpf", "pins.lpf"]
-    used, arcs = {}, 1
-    fraction = 0.3
-    progress("placement: packing", fraction)
-
-    def follow(line):
-        nonlocal arcs, fraction
-        message = None
-        if match := re.match(r"Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%", line):
-            used.setdefault(match.group(1), (int(match.group(2)), int(match.group(3))))
-        elif match := re.match(r"Info:\s+at iteration #(\d+), type", line):
-            message, fraction = f"placement: pass {match.group(1)}", min(0.32 + 0.01 * int(match.group(1)),
-            0.5)
-        elif match := re.match(r"Info:\s+at iteration #(\d+): temp", line):
-            message, fraction = f"placement: refinement {match.group(1)}", 0.55
-        elif match := re.match(r"Info: Routing (\d+) arcs", line):
-            message, fraction, arcs = "routing", 0.6, int(match.group(1))
-        elif match := re.match(r"Info:\s+(\d+) \|.*\|\s*(\d+)\|", line):
-            left = int(match.group(2))
-            message, fraction = f"routing: {left} of {arcs} connections left", 0.95 - 0.35 * min(left /
-            arcs, 1)
-        if message is not None:
-            progress(message, fraction)
-
+    follower = NextpnrProgress(progress)
     try:
         run_tool(
             NEXTPNR_ECP5,
             arguments,
             folder=folder,
             log=_NEXTPNR_LOG,
-            follow=follow,
-            notice=lambda message: progress(message, fraction),
+            follow=follower.line,
+            notice=follower.notice,
         )
     except SynthesisError as error:
-        for cell, (count, available) in used.items():
+        for cell, (count, available) in follower.used.items():
             if count > available:
                 name = _RESOURCE_NAMES.get(cell, cell)
                 raise SynthesisError(
@@ -273,9 +233,7 @@ def _run_nextpnr(folder, board, seed, frequency_mhz, constraints, progress):
 def _read_timing(folder, netlist, constraints):
     """Return clock rate, critical path and the FPGA's capacities from the report of nextpnr."""
     report = json.loads((folder / _REPORT).read_text())
-    available = {
-        key: report["utilization"][cell]["available"] for cell, key in _CAPACITY_KEYS.items()
-    }
+    available = {key: report["utilization"][cell]["available"] for cell, key in _CAPACITY_KEYS.items()}
     if not report["fmax"]:
         raise SynthesisError("Design must have a path between two registers of one clock")
     clock, fmax = min(report["fmax"].items(), key=lambda item: item[1]["achieved"])
