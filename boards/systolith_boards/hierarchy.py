@@ -197,7 +197,7 @@ class Netlist:
                 pending.append(name)
             else:
                 result[name] = path
-        # Back from the registers, level by level. A tie goes to the path that sorts first: independent of order.
+        # Back from the registers, level by level. A tie goes to the path that sorts first.
         while pending:
             found = {}
             for name in pending:

@@ -116,7 +116,7 @@ def render_table(report: SynthesisReport, *, depth: int = 2, segments: int = 12)
         Longest segments of the critical path to show, in the order of the path.
     """
     mode = {
-        "out-of-context": "out of context (ports registered by a wrapper that is not counted; no pins, no bitstream)",
+        "out-of-context": "out of context (ports registered by an uncounted wrapper; no pins, no bitstream)",
         "board": "with the pins of the board",
     }.get(report.mode, report.mode)
     head = Text.assemble(
