@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from systolith_compiler.graph import Graph
 from systolith_compiler.tflite_reader import parse_tflite
 
-__all__ = ["TfliteMicro", "run_tflite_micro"]
+from .call import Call
+from .operators import OPERATORS
+
+__all__ = ["TfliteMicro", "count_mismatches", "run_tflite_micro"]
 
 
 class TfliteMicro:
@@ -100,3 +104,43 @@ def run_tflite_micro(
     """
     interpreter = TfliteMicro(model, preserve_all)
     return interpreter.run_tensors(inputs) if preserve_all else interpreter.run(inputs)
+
+
+def count_mismatches(graph: Graph, reference: dict[int, np.ndarray]) -> dict[int, tuple[int, int]]:
+    """Compare the golden model with TensorFlow Lite Micro operator by operator.
+
+    Each operator is given the reference's own inputs, so that a difference is blamed on the operator that
+    makes it and on no other. Cells that SPACE_TO_BATCH_ND pads are left out: TensorFlow Lite Micro fills them
+    with whatever its parameter block holds (its issue 1646), where TFLite's rule is the zero point.
+
+    Parameters
+    ----------
+    graph : Graph
+    reference : dict of int to np.ndarray
+        Every activation of one inference, from `TfliteMicro.run_tensors`.
+
+    Returns
+    -------
+    dict of int to (int, int)
+        Operator index: number of differing values, number of compared values.
+    """
+    counts = {}
+    for operator in graph.operators:
+        call = Call(graph, operator, reference)
+        different = OPERATORS[operator.kind](call) != reference[operator.outputs[0]]
+        if operator.kind == "SPACE_TO_BATCH_ND":
+            different = different[_copied_cells(call)]
+        counts[operator.index] = (int(np.count_nonzero(different)), different.size)
+    return counts
+
+
+def _copied_cells(call: Call) -> np.ndarray:
+    """Which cells of a SPACE_TO_BATCH_ND's output are not padding: two fillings of the input that differ."""
+    name = call.operator.inputs[0]
+    low, high = (
+        OPERATORS[call.operator.kind](
+            Call(call.graph, call.operator, {name: np.full(call.tensor(0).shape, code, np.int8)})
+        )
+        for code in (-128, 127)
+    )
+    return low != high

@@ -86,5 +86,7 @@ def apply_softmax(call: Call) -> np.ndarray:
     exponentials = exp_negative(raw, integer_bits)
     terms = np.where(near, shift_right_rounding(exponentials, sum_bits), 0)
     scale, bits = reciprocal(terms.sum(axis=-1, keepdims=True), sum_bits)
+    if np.any(bits + 31 - 8 > 31):
+        call.reject("the sum of the exponentials exceeds 256")
     outputs = shift_right_rounding(high_multiply(scale, exponentials), bits + 31 - 8) - 128
     return call.shaped(np.clip(np.where(near, outputs, -128), -128, 127).astype(np.int8))
