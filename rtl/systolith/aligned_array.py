@@ -1,0 +1,75 @@
+"""The systolic array behind skew registers: whole vectors in, whole rows of sums out."""
+
+from amaranth import *
+from amaranth.lib import data
+from amaranth.lib.wiring import Component, In, Out
+
+from systolith.processing_element import ProcessingElement, partial_sum_shape
+from systolith.skew import Skew
+from systolith.systolic_array import SystolicArray
+
+__all__ = ["AlignedArray"]
+
+
+class AlignedArray(Component):
+    """:class:`~systolith.systolic_array.SystolicArray` with its skews: a free-running vector-matrix product.
+
+    Members are those of the array, but all elements of a vector, a tile row or the sums of a vector come in
+    the same cycle, and the sums follow ``latency`` cycles after their vector. Row 0 of a tile may come in the
+    same cycle as the first vector of the tile before, at the earliest; the first vector of a tile (with
+    ``swap``) comes ``rows`` cycles after its row 0, at the earliest, if rows come one per cycle from 0 up.
+
+    Parameters
+    ----------
+    rows, cols : int
+        Geometry.
+    style : str
+        Multiplier style.
+    """
+
+    def __init__(self, *, rows, cols, style="generic"):
+        for name, value in (("rows", rows), ("cols", cols)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"Array {name} must be a positive integer, not {value!r}")
+        self._rows = rows
+        self._cols = cols
+        self._style = style
+        super().__init__({
+            "activations": In(data.ArrayLayout(signed(8), rows)),
+            "swap": In(1),
+            "weights": In(data.ArrayLayout(signed(8), cols)),
+            "load": In(1),
+            "load_row": In(range(rows)),
+            "sums": Out(data.ArrayLayout(partial_sum_shape(rows - 1), cols)),
+        })
+
+    @property
+    def rows(self):
+        """Rows: elements of a vector."""
+        return self._rows
+
+    @property
+    def cols(self):
+        """Columns: sums of a vector."""
+        return self._cols
+
+    @property
+    def latency(self):
+        """Cycles from a vector to its sums."""
+        return self.rows - 1 + ProcessingElement.latency + self.cols - 1
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.array = array = SystolicArray(
+            rows=self.rows, cols=self.cols, style=self._style)
+        m.submodules.activation_skew = activation_skew = Skew(shape=signed(8), count=self.rows)
+        m.submodules.weight_skew = weight_skew = Skew(shape=signed(8), count=self.cols)
+        m.submodules.sum_deskew = sum_deskew = Skew(
+            shape=partial_sum_shape(self.rows - 1), count=self.cols, reverse=True)
+        m.d.comb += [
+            activation_skew.i.eq(self.activations), array.activations.eq(activation_skew.o),
+            weight_skew.i.eq(self.weights), array.weights.eq(weight_skew.o),
+            array.swap.eq(self.swap), array.load.eq(self.load), array.load_row.eq(self.load_row),
+            sum_deskew.i.eq(array.sums), self.sums.eq(sum_deskew.o),
+        ]
+        return m

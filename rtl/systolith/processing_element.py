@@ -1,0 +1,118 @@
+"""One multiplier of the systolic array, with its weight and partial-sum registers."""
+
+from amaranth import *
+from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import ceil_log2
+
+from systolith.multiplier import multiplier
+from systolith_spec.timing import MULTIPLIER_LATENCY
+
+__all__ = ["ProcessingElement", "partial_sum_shape"]
+
+
+def partial_sum_shape(row):
+    """Shape of the sum that leaves row ``row``: 16 + ceil(log2(row + 1)) bits, enough for row + 1 products.
+
+    Parameters
+    ----------
+    row : int
+        Row index from 0 (top); negative for what enters row 0.
+    """
+    return signed(16 + ceil_log2(max(row, 0) + 1))
+
+
+class ProcessingElement(Component):
+    """Weight-stationary int8 multiply-accumulate cell.
+
+    Dataflow: the activation and its ``swap`` flag move one column to the right per cycle. Weights move one row
+    down per cycle; where ``latch`` accompanies a weight it is kept as shadow weight, and the flag moves on to the
+    right. A ``swap`` copies the shadow weight to the active weight in time for the activation that carries it;
+    in that very cycle a new shadow weight may already arrive. The product joins the partial sum from above one
+    cycle before it leaves, so partial sums move one row down per cycle, ``latency`` cycles behind the activation.
+
+    There is no flow control: invalid vectors give sums that nobody looks at.
+
+    Parameters
+    ----------
+    row : int
+        Row in the array, 0 at the top; decides the width of the sums.
+    style : str
+        Multiplier style, see :func:`~systolith.multiplier.multiplier`.
+
+    Members
+    -------
+    activation, activation_next : ``In(signed(8))``, ``Out(signed(8))``
+    swap, swap_next : ``In(1)``, ``Out(1)``
+    weight, weight_next : ``In(signed(8))``, ``Out(signed(8))``
+    latch, latch_next : ``In(1)``, ``Out(1)``
+    partial_sum : ``In(partial_sum_shape(row - 1))``
+    partial_sum_next : ``Out(partial_sum_shape(row))``
+        Exact; it cannot overflow.
+
+    Raises
+    ------
+    ValueError
+        If ``row`` is negative or no integer.
+    """
+
+    latency = 1 + MULTIPLIER_LATENCY + 1
+    """Cycles from an activation to the partial sum that contains its product."""
+
+    def __init__(self, *, row, style="generic"):
+        if isinstance(row, bool) or not isinstance(row, int) or row < 0:
+            raise ValueError(f"Processing element row must be an integer of at least 0, not {row!r}")
+        self._row = row
+        self._style = style
+        super().__init__({
+            "activation": In(signed(8)),
+            "activation_next": Out(signed(8)),
+            "swap": In(1),
+            "swap_next": Out(1),
+            "weight": In(signed(8)),
+            "weight_next": Out(signed(8)),
+            "latch": In(1),
+            "latch_next": Out(1),
+            "partial_sum": In(partial_sum_shape(row - 1)),
+            "partial_sum_next": Out(partial_sum_shape(row)),
+        })
+
+    @property
+    def row(self):
+        """Row in the array."""
+        return self._row
+
+    @property
+    def style(self):
+        """Multiplier style."""
+        return self._style
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.multiplier = product = multiplier(
+            style=self.style, a_shape=signed(8), b_shape=signed(8), latency=MULTIPLIER_LATENCY)
+
+        s0_activation = Signal(signed(8), reset_less=True)
+        s0_swap, s0_latch = Signal(), Signal()
+        m.d.sync += [s0_activation.eq(self.activation), s0_swap.eq(self.swap), s0_latch.eq(self.latch)]
+        m.d.comb += [
+            self.activation_next.eq(s0_activation),
+            self.swap_next.eq(s0_swap),
+            self.latch_next.eq(s0_latch),
+        ]
+
+        travelling = Signal(signed(8), reset_less=True)
+        shadow = Signal(signed(8), reset_less=True)
+        active = Signal(signed(8), reset_less=True)
+        m.d.sync += travelling.eq(self.weight)
+        m.d.comb += self.weight_next.eq(travelling)
+        with m.If(self.latch):
+            m.d.sync += shadow.eq(self.weight)
+        with m.If(self.swap):
+            m.d.sync += active.eq(shadow)
+
+        # The operand registers of the multiplier follow; they split the route to the DSP block.
+        m.d.comb += [product.a.eq(s0_activation), product.b.eq(active)]
+        s4_sum = Signal(partial_sum_shape(self.row), reset_less=True)
+        m.d.sync += s4_sum.eq(self.partial_sum + product.p)
+        m.d.comb += self.partial_sum_next.eq(s4_sum)
+        return m

@@ -1,0 +1,122 @@
+"""The weight-stationary systolic array, without skew registers."""
+
+from amaranth import *
+from amaranth.lib import data
+from amaranth.lib.wiring import Component, In, Out
+
+from systolith.processing_element import ProcessingElement, partial_sum_shape
+
+__all__ = ["SystolicArray"]
+
+
+class SystolicArray(Component):
+    """``rows`` x ``cols`` processing elements: column ``c`` sums activation ``r`` times weight ``(r, c)`` over r.
+
+    Dataflow: activations enter at the left, row r one cycle after row r - 1; sums leave at the bottom, column c
+    one cycle after column c - 1. Weights enter at the top, one tile row per cycle, column c one cycle after
+    column c - 1, together with the number of their row; each row keeps the weights that bear its number.
+    ``swap`` comes with the first vector under a new tile. Row 0 of a tile may enter in the cycle in which the
+    first vector of the tile before enters row 0, and the first vector of its own ``rows`` cycles later: one
+    tile every ``rows`` cycles.
+
+    Only flags are reset; the sums of the first ``latency`` cycles and before the first swap have no meaning.
+
+    Parameters
+    ----------
+    rows, cols : int
+        Geometry.
+    style : str
+        Multiplier style.
+
+    Members
+    -------
+    activations : ``In(ArrayLayout(signed(8), rows))``
+        Element r belongs to the vector whose element 0 came r cycles before.
+    swap : ``In(1)``
+        With element 0 of a vector: this vector is the first to use the weights loaded last.
+    weights : ``In(ArrayLayout(signed(8), cols))``
+        Element c belongs to the tile row whose element 0 came c cycles before.
+    load : ``In(1)``
+        With element 0 of a tile row: keep it.
+    load_row : ``In(range(rows))``
+        With element 0 of a tile row: its number.
+    sums : ``Out(ArrayLayout(partial_sum_shape(rows - 1), cols))``
+        Element c belongs to the vector whose element 0 came ``latency + c`` cycles before.
+    """
+
+    def __init__(self, *, rows, cols, style="generic"):
+        for name, value in (("rows", rows), ("cols", cols)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"Array {name} must be a positive integer, not {value!r}")
+        self._rows = rows
+        self._cols = cols
+        self._style = style
+        super().__init__({
+            "activations": In(data.ArrayLayout(signed(8), rows)),
+            "swap": In(1),
+            "weights": In(data.ArrayLayout(signed(8), cols)),
+            "load": In(1),
+            "load_row": In(range(rows)),
+            "sums": Out(data.ArrayLayout(partial_sum_shape(rows - 1), cols)),
+        })
+
+    @property
+    def rows(self):
+        """Rows: elements of a vector."""
+        return self._rows
+
+    @property
+    def cols(self):
+        """Columns: sums of a vector."""
+        return self._cols
+
+    @property
+    def latency(self):
+        """Cycles from element 0 of a vector to its sum of column 0."""
+        return self.rows - 1 + ProcessingElement.latency
+
+    def elaborate(self, platform):
+        m = Module()
+        elements = [[ProcessingElement(row=row, style=self._style) for _ in range(self.cols)]
+                    for row in range(self.rows)]
+        for row in range(self.rows):
+            for col in range(self.cols):
+                m.submodules[f"pe_{row}_{col}"] = elements[row][col]
+        self._control(m, elements)
+        for row in range(self.rows):
+            for col in range(self.cols):
+                element = elements[row][col]
+                if col > 0:
+                    left = elements[row][col - 1]
+                    m.d.comb += [
+                        element.activation.eq(left.activation_next),
+                        element.swap.eq(left.swap_next),
+                        element.latch.eq(left.latch_next),
+                    ]
+                else:
+                    m.d.comb += element.activation.eq(self.activations[row])
+                if row > 0:
+                    above = elements[row - 1][col]
+                    m.d.comb += [
+                        element.weight.eq(above.weight_next),
+                        element.partial_sum.eq(above.partial_sum_next),
+                    ]
+                else:
+                    m.d.comb += element.weight.eq(self.weights[col])
+        for col in range(self.cols):
+            m.d.comb += self.sums[col].eq(elements[-1][col].partial_sum_next)
+        return m
+
+    def _control(self, m, elements):
+        """Send swap and row numbers down beside column 0, one row per cycle; decide there who keeps weights."""
+        swap, load, load_row = self.swap, self.load, self.load_row
+        for row in range(self.rows):
+            if row > 0:
+                below = [Signal(name=f"swap_{row}"), Signal(name=f"load_{row}"),
+                         Signal(range(self.rows), name=f"load_row_{row}", reset_less=True)]
+                m.d.sync += [below[0].eq(swap), below[1].eq(load), below[2].eq(load_row)]
+                swap, load, load_row = below
+            m.d.comb += [
+                elements[row][0].swap.eq(swap),
+                elements[row][0].latch.eq(load & (load_row == row)),
+            ]

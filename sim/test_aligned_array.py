@@ -1,0 +1,120 @@
+"""Tests of the processing element, the systolic array and its skews against numpy."""
+
+import numpy as np
+import pytest
+
+from systolith.aligned_array import AlignedArray
+from systolith.processing_element import ProcessingElement, partial_sum_shape
+from systolith.skew import Skew
+from systolith.systolic_array import SystolicArray
+from systolith_sim.pysim import simulate
+from systolith_spec.timing import MULTIPLIER_LATENCY
+
+GEOMETRIES = [(2, 2), (3, 5), (4, 4), (5, 3), (8, 8), (1, 3), (4, 1)]
+
+
+def run_tiles(dut, tiles, starts):
+    """Send tiles ``(weights, vectors)``; the first vector of tile i in cycle ``starts[i]``. Return all sums."""
+    rows = dut.rows
+    events = {}
+    ends = {}
+    for index, (weights, vectors) in enumerate(tiles):
+        for number, vector in enumerate(vectors):
+            events.setdefault(starts[index] + number, {}).update(vector=vector, swap=number == 0)
+            ends[starts[index] + number + dut.latency] = (index, number)
+        # As early as allowed: with the first vector of the tile before.
+        load = 0 if index == 0 else starts[index - 1]
+        assert load + rows <= starts[index]
+        for row in range(rows):
+            events.setdefault(load + row, {}).update(weights=weights[row], row=row)
+    results = {}
+    generator = np.random.default_rng(0)
+
+    async def testbench(ctx):
+        for cycle in range(max(ends) + 1):
+            event = events.get(cycle, {})
+            # Whatever is not valid is noise.
+            vector = event.get("vector", generator.integers(-128, 128, rows))
+            weights = event.get("weights", generator.integers(-128, 128, dut.cols))
+            ctx.set(dut.activations, [int(value) for value in vector])
+            ctx.set(dut.swap, int(event.get("swap", 0)))
+            ctx.set(dut.weights, [int(value) for value in weights])
+            ctx.set(dut.load, int("row" in event))
+            ctx.set(dut.load_row, event.get("row", int(generator.integers(rows))))
+            if cycle in ends:
+                results[ends[cycle]] = [ctx.get(dut.sums[col]) for col in range(dut.cols)]
+            await ctx.tick()
+
+    simulate(dut, testbench)
+    return results
+
+
+def check(dut, tiles, starts):
+    results = run_tiles(dut, tiles, starts)
+    checked = 0
+    for index, (weights, vectors) in enumerate(tiles):
+        want = vectors.astype(np.int64) @ weights.astype(np.int64)
+        for number in range(len(vectors)):
+            assert results[index, number] == want[number].tolist(), f"tile {index} vector {number}"
+            checked += 1
+    assert checked == sum(len(vectors) for _, vectors in tiles) > 0
+
+
+@pytest.mark.parametrize(("rows", "cols"), GEOMETRIES)
+def test_tiles_back_to_back(rows, cols):
+    generator = np.random.default_rng(rows * 100 + cols)
+    dut = AlignedArray(rows=rows, cols=cols)
+    assert dut.latency == rows + cols + MULTIPLIER_LATENCY
+    tiles, starts, start = [], [], rows
+    for index in range(12):
+        # At most `rows` vectors, then the next tile follows `rows` cycles later: no bubble when full.
+        count = int(generator.integers(1, 2 * rows + 1)) if index % 2 else rows
+        extremes = index % 3 == 0
+        choices = np.array([-128, 127]) if extremes else np.arange(-128, 128)
+        tiles.append((generator.choice(choices, (rows, cols)), generator.choice(choices, (count, rows))))
+        starts.append(start)
+        start += max(count, rows)
+    check(dut, tiles, starts)
+
+
+@pytest.mark.parametrize(("rows", "cols"), GEOMETRIES)
+def test_extreme_sums_do_not_overflow(rows, cols):
+    dut = AlignedArray(rows=rows, cols=cols)
+    low = np.full((rows, cols), -128), np.full((2, rows), -128)
+    mixed = np.full((rows, cols), -128), np.full((2, rows), 127)
+    check(dut, [low, mixed, low], [rows, 2 * rows + 2, 3 * rows + 4])
+
+
+def test_array_latency_and_shapes():
+    dut = SystolicArray(rows=5, cols=3)
+    assert (dut.rows, dut.cols) == (5, 3)
+    assert dut.latency == 5 - 1 + ProcessingElement.latency
+    assert [partial_sum_shape(row).width for row in (-1, 0, 1, 2, 3, 4, 15)] == [16, 16, 17, 18, 18, 19, 20]
+
+
+def test_skew_and_back():
+    values = [[10 * cycle + index for index in range(4)] for cycle in range(8)]
+    for reverse in (False, True):
+        dut = Skew(shape=8, count=4, reverse=reverse)
+        assert dut.latency == 3
+        seen = []
+
+        async def testbench(ctx, dut=dut, seen=seen):
+            for value in values:
+                ctx.set(dut.i, value)
+                seen.append([ctx.get(dut.o[index]) for index in range(4)])
+                await ctx.tick()
+
+        simulate(dut, testbench)
+        for cycle in range(3, 8):
+            want = [values[cycle - (3 - index if reverse else index)][index] for index in range(4)]
+            assert seen[cycle] == want
+
+
+def test_messages():
+    with pytest.raises(ValueError, match=r"^Array rows must be a positive integer, not 0$"):
+        SystolicArray(rows=0, cols=1)
+    with pytest.raises(ValueError, match=r"^Array cols must be a positive integer, not 'x'$"):
+        AlignedArray(rows=1, cols="x")
+    with pytest.raises(ValueError, match=r"^Processing element row must be an integer of at least 0, not -1$"):
+        ProcessingElement(row=-1)
