@@ -1,0 +1,144 @@
+"""Accumulator buffer: 32-bit sums of one output tile while the array computes the next."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import Component, In, Out
+
+from systolith.block_ram import block_ram
+from systolith.delay import delay
+from systolith_spec.timing import ACCUMULATE_CYCLES
+
+__all__ = ["AccumulatorBuffer", "AccumulatorReadPort"]
+
+
+class AccumulatorReadPort(wiring.PureInterface):
+    """Read of one accumulator entry.
+
+    A request is accepted in a cycle with ``valid & ready``; ``data_valid`` and ``data`` follow exactly
+    ``AccumulatorBuffer.read_latency`` cycles later, in order. Responses cannot be refused.
+
+    Members
+    -------
+    entry : ``Out(range(config.accumulator_entries))``
+        Must not change while a request waits.
+    valid, ready : ``Out(1)``, ``In(1)``
+        Request handshake. ``ready`` is low while the array updates the half that ``entry`` is in.
+    data_valid : ``In(1)``
+        A response is present.
+    data : ``In(ArrayLayout(signed(32), cols))``
+        The sums, column 0 first.
+    """
+
+    class Signature(wiring.Signature):
+        """Signature for one configuration."""
+
+        def __init__(self, config):
+            super().__init__({
+                "entry": Out(range(config.accumulator_entries)),
+                "valid": Out(1),
+                "ready": In(1),
+                "data_valid": In(1),
+                "data": In(data.ArrayLayout(signed(32), config.cols)),
+            })
+
+        def __eq__(self, other):
+            return type(self) is type(other) and self.members == other.members
+
+        def create(self, *, path=None, src_loc_at=0):
+            return AccumulatorReadPort(self, path=path, src_loc_at=1 + src_loc_at)
+
+
+class AccumulatorBuffer(Component):
+    """Two block RAMs of ``accumulator_depth`` entries of ``cols`` 32-bit sums, updated one entry per cycle.
+
+    Dataflow of an update: the entry is read (two cycles), the sums of the array are added in the third and
+    written in the fourth, so the same entry may be updated again ``update_distance`` cycles later. Additions
+    wrap around modulo 2**32. The top bit of an entry index selects the half; updates go to one half while the
+    vector engine reads the other. A read of the half in which an update must read waits; overwriting updates do
+    not read.
+
+    A read accepted in the cycle after the one in which ``update_retire`` follows an update, or later, sees it.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+
+    Members
+    -------
+    updates : ``In(stream.Signature(StructLayout({"entry", "overwrite"}), always_ready=True))``
+        The entry to update; ``overwrite`` discards what it held. Always ready: the array cannot stop.
+    sums : ``In(ArrayLayout(signed(sum_width), cols))``
+        The sums of an update, ``sum_delay`` cycles after it.
+    read : ``In(AccumulatorReadPort.Signature(config))``
+    """
+
+    sum_delay = 2
+    """Cycles from an update to the sums that belong to it."""
+    update_latency = ACCUMULATE_CYCLES - 1
+    """Cycles from an update to its write; reads accepted later than that see it."""
+    update_distance = ACCUMULATE_CYCLES
+    """Smallest distance in cycles of two updates of one entry."""
+    read_latency = 3
+    """Cycles from an accepted read to its data."""
+
+    def __init__(self, config):
+        self._config = config
+        entry_shape = range(config.accumulator_entries)
+        super().__init__({
+            "updates": In(stream.Signature(data.StructLayout({"entry": entry_shape, "overwrite": 1}),
+                                           always_ready=True)),
+            "sums": In(data.ArrayLayout(signed(config.sum_width), config.cols)),
+            "read": In(AccumulatorReadPort.Signature(config)),
+        })
+
+    @property
+    def config(self):
+        """The configuration."""
+        return self._config
+
+    def elaborate(self, platform):
+        m = Module()
+        cols = self.config.cols
+        update, read = self.updates.payload, self.read
+        fetch = self.updates.valid & ~update.overwrite
+        m.d.comb += read.ready.eq(~(fetch & (update.entry[-1] == read.entry[-1])))
+
+        # Cycles 0 and 1: read. Cycle 2: add.
+        s2_entry = delay(m, update.entry, 2, name="entry")
+        s2_overwrite = delay(m, update.overwrite, 2, name="overwrite")
+        s2_valid = delay(m, self.updates.valid, 2, name="valid", reset_less=False)
+        s2_half = s2_entry[-1]
+        words = []
+        s3_sums = Signal(32 * cols, reset_less=True)
+        s3_entry = Signal.like(update.entry, reset_less=True)
+        s3_write = Signal(2)
+        m.d.sync += [s3_entry.eq(s2_entry), s3_write.eq(Mux(s2_valid, Mux(s2_half, 0b10, 0b01), 0))]
+        for half in range(2):
+            m.submodules[f"half_{half}"] = ram = block_ram(
+                style="generic", width=32 * cols, depth=self.config.accumulator_depth)
+            updating = fetch & (update.entry[-1] == half)
+            m.d.comb += [
+                ram.r_en.eq(1),
+                ram.r_addr.eq(Mux(updating, update.entry[:-1], read.entry[:-1])),
+                # Cycle 3: write.
+                ram.w_en.eq(s3_write[half]),
+                ram.w_addr.eq(s3_entry[:-1]),
+                ram.w_data.eq(s3_sums),
+            ]
+            words.append(ram.r_data)
+        s2_word = Signal(32 * cols)
+        m.d.comb += s2_word.eq(Mux(s2_half, words[1], words[0]))
+        for col in range(cols):
+            before = s2_word.word_select(col, 32) & (~s2_overwrite).replicate(32)
+            m.d.sync += s3_sums.word_select(col, 32).eq(before + self.sums[col])
+
+        # Reads: the words of both halves, one of them one cycle later.
+        read_half = delay(m, read.entry[-1], 2, name="read_half")
+        read_data = Signal(32 * cols, reset_less=True)
+        m.d.sync += read_data.eq(Mux(read_half, words[1], words[0]))
+        m.d.comb += [
+            read.data.eq(read_data),
+            read.data_valid.eq(delay(m, read.valid & read.ready, self.read_latency, name="read_valid",
+                                     reset_less=False)),
+        ]
+        return m
