@@ -1,0 +1,150 @@
+"""From a graph to an image: lower, place, schedule."""
+
+import numpy as np
+from systolith_spec.commands import Rounding
+from systolith_spec.config import AcceleratorConfig
+
+from .emitter import Emitter, PlanError
+from .graph import Graph, UnsupportedError
+from .image import Image, LayerRecord, Step, TensorRecord
+from .layers import HostLayer, Layer, MatrixLayer, Storage
+from .lowering import Lowered, lower
+from .matrix_schedule import MatrixSchedule
+from .memory_map import MemoryMap
+from .placement import Placement, candidates
+from .program import Program
+from .window_schedule import WindowSchedule
+
+__all__ = ["compile_graph"]
+
+
+def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "double") -> Image:
+    """Compile a network for a configuration.
+
+    Parameters
+    ----------
+    graph : Graph
+    config : AcceleratorConfig
+    rounding : str
+        "double" (TensorFlow Lite Micro) or "single".
+
+    Returns
+    -------
+    Image
+
+    Raises
+    ------
+    UnsupportedError
+        An operator cannot be executed, or cannot be cut into tiles that fit the buffers.
+    """
+    lowered = lower(graph, rounding=Rounding[rounding.upper()], residual_add=config.residual_add, pooling=config.pooling)
+    failure = None
+    for placement in candidates(lowered, config):
+        try:
+            return _Compilation(lowered, config, placement, rounding).image()
+        except _LayerError as error:
+            failure = error
+    operator = next(op for op in graph.operators if op.index == failure.layer.operators[0])
+    raise UnsupportedError(graph, operator, f"it cannot be tiled for configuration {config.name!r}: {failure}")
+
+
+class _LayerError(Exception):
+    """A PlanError with the layer it concerns."""
+
+    def __init__(self, layer: Layer, reason: PlanError):
+        super().__init__(str(reason))
+        self.layer = layer
+
+
+class _Compilation:
+    """One attempt with one placement."""
+
+    def __init__(self, lowered: Lowered, config: AcceleratorConfig, placement: Placement, rounding: str):
+        self.lowered = lowered
+        self.graph = lowered.graph
+        self.config = config
+        self.placement = placement
+        self.rounding = rounding
+        self.memory = MemoryMap()
+        self.homes: dict[Storage, int] = {}
+
+    def image(self) -> Image:
+        """Schedule every layer and put the image together."""
+        self._reserve_homes()
+        preloaded = {storage for storage in self.homes if self._starts_in_memory(storage)}
+        self.emitter = Emitter(self.config, self.placement, self.memory, self.homes, preloaded)
+        programs = self._schedule()
+        steps = []
+        for program, layers in programs:
+            if program is not None:
+                program._sizes["memory"] = self.memory.size
+                commands = program.encode()
+                steps.append(Step(program=self.memory.add(b"".join(commands), 4096), commands=len(commands)))
+            steps += [Step(operator=operator) for layer in layers for operator in layer.operators]
+        views, graph = self.lowered.views, self.graph
+        host = {t for layer in self.lowered.layers if isinstance(layer, HostLayer)
+                for op in graph.operators if op.index in layer.operators for t in (*op.inputs, *op.outputs)
+                if t >= 0 and graph.tensors[t].data is None}
+        return Image(
+            model=graph.name, config=self.config, memory=self.memory.contents(), steps=steps, rounding=self.rounding,
+            inputs=[self._record(t) for t in graph.inputs], outputs=[self._record(t) for t in graph.outputs if t in views],
+            scratch=[self._record(t) for t in sorted(host)],
+            layers=[LayerRecord(i, layer.op, layer.name, layer.macs, isinstance(layer, HostLayer))
+                    for i, layer in enumerate(self.lowered.layers)])
+
+    def _record(self, index: int) -> TensorRecord:
+        tensor, view = self.graph.tensors[index], self.lowered.views[index]
+        quantised = tensor.quantization is not None and not tensor.quantization.per_channel
+        return TensorRecord(
+            index=index, name=tensor.name, shape=list(tensor.shape), dtype=np.dtype(tensor.dtype).name,
+            offset=self.homes[view.storage] + view.offset, scale=float(tensor.scale) if quantised else None,
+            zero_point=int(tensor.zero_point) if quantised else None)
+
+    # Main memory.
+
+    def _host_storages(self) -> set[Storage]:
+        return {view.storage for layer in self.lowered.layers if isinstance(layer, HostLayer)
+                for view in (*layer.sources, layer.output)}
+
+    def _reserve_homes(self) -> None:
+        """Give a home in main memory to everything that the host sees or that does not fit the chip."""
+        views, graph = self.lowered.views, self.graph
+        needed = {views[t].storage: None for t in (*graph.inputs, *graph.outputs) if t in views}
+        needed |= dict.fromkeys(sorted(self._host_storages(), key=lambda storage: storage.name))
+        for layer in self.lowered.layers:
+            for view in (*layer.sources, layer.output):
+                if view.storage.data is not None or view.storage not in self.placement.resident:
+                    needed[view.storage] = None
+        for storage in needed:
+            if storage.data is not None:
+                self.homes[storage] = self.memory.add(storage.data.tobytes())
+            else:
+                self.homes[storage] = self.memory.reserve(storage.size)
+
+    def _starts_in_memory(self, storage: Storage) -> bool:
+        """Whether a storage's contents come from main memory: constants, graph inputs, results of the host."""
+        if storage.data is not None or any(self.lowered.views[t].storage is storage for t in self.graph.inputs):
+            return True
+        return any(isinstance(layer, HostLayer) and layer.output.storage is storage for layer in self.lowered.layers)
+
+    # Programs.
+
+    def _schedule(self) -> list[tuple[Program | None, list[HostLayer]]]:
+        """Programs, each followed by the host layers that run after it."""
+        programs: list[tuple[Program | None, list[HostLayer]]] = []
+        for index, layer in enumerate(self.lowered.layers):
+            if isinstance(layer, HostLayer):
+                if not programs:
+                    programs.append((None, []))
+                programs[-1][1].append(layer)
+                continue
+            if not programs or programs[-1][1]:
+                programs.append((Program(self.config), []))
+                self.emitter.begin(programs[-1][0])
+            self.emitter.layer_index = index
+            schedule = MatrixSchedule if isinstance(layer, MatrixLayer) else WindowSchedule
+            try:
+                schedule(layer, self.emitter).emit()
+            except PlanError as error:
+                raise _LayerError(layer, error) from None
+        return programs

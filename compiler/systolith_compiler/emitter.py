@@ -1,0 +1,263 @@
+"""What all schedulers share: the program being written, and what each buffer holds at this point of it."""
+
+from dataclasses import dataclass
+
+from systolith_spec.config import AcceleratorConfig
+
+from .layers import Requantization, Residual, Storage, View
+from .memory_map import MemoryMap
+from .placement import Placement
+from .program import Program, Region
+
+__all__ = ["Emitter", "PlanError", "Slab"]
+
+_LOAD_PIECE = 4096  # resident inputs arrive in pieces, so that work on the first rows starts early
+
+
+class PlanError(Exception):
+    """A layer cannot be tiled into the space that a placement leaves."""
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Part of a tensor in the activation buffer: byte (y, x, c) of the tensor, for y, x, c from the origin on.
+
+    `pixel_pitch` and `row_pitch` are those of the buffer; `rows` and `cols` its extent.
+    """
+
+    address: int
+    rows: int
+    cols: int
+    row_pitch: int
+    pixel_pitch: int
+    y0: int = 0
+    x0: int = 0
+    c0: int = 0
+
+    def locate(self, y: int, x: int, c: int = 0) -> int:
+        """Buffer address of a byte of the tensor."""
+        return self.address + (y - self.y0) * self.row_pitch + (x - self.x0) * self.pixel_pitch + c - self.c0
+
+
+class _Ring:
+    """Ring allocation with memory of what is still there."""
+
+    def __init__(self, size: int):
+        self.size = size
+        self.position = 0
+        self.held: dict[object, tuple[int, int]] = {}
+
+    def find(self, key: object) -> int | None:
+        """Address of an item that has not been overwritten."""
+        return self.held[key][0] if key in self.held else None
+
+    def allocate(self, key: object, size: int) -> int:
+        """Address for a new item; whatever lay there is forgotten."""
+        start = 0 if self.position + size > self.size else self.position
+        self.held = {k: (a, b) for k, (a, b) in self.held.items() if b <= start or a >= start + size}
+        self.held[key] = (start, start + size)
+        self.position = start + size
+        return start
+
+    def rewind_for(self, total: int) -> None:
+        """Start over at 0 when `total` bytes fit the ring but not what is left of this round."""
+        if total <= self.size < self.position + total:
+            self.position = 0
+
+
+class Emitter:
+    """Appends commands for one layer after another.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    placement : Placement
+    memory : MemoryMap
+    homes : dict of Storage to int
+        Memory offset of every storage that also (or only) lives in main memory.
+    preloaded : set of Storage
+        Storages whose contents are in main memory before the program starts.
+    """
+
+    def __init__(self, config: AcceleratorConfig, placement: Placement, memory: MemoryMap, homes: dict[Storage, int],
+                 preloaded: set[Storage]):
+        self.config = config
+        self.placement = placement
+        self.memory = memory
+        self.homes = homes
+        self.layer_index = 0
+        self.weights = _Ring(config.weight_bytes)
+        self.parameters = _Ring(config.parameter_bytes)
+        self.program: Program
+        self._unloaded = {storage: 0 for storage in preloaded}  # bytes that have been loaded so far
+        self._tables: list[object] = [None, None]               # what each bank of the lane tables holds
+        self._table_turn = 0
+        self._accumulator_half = 0
+
+    def begin(self, program: Program) -> None:
+        """Continue in another program; the buffers keep their contents."""
+        self.program = program
+
+    def append(self, name: str, **arguments) -> None:
+        """Append a command of the current layer."""
+        self.program.append(name, layer=min(self.layer_index, 4095), **arguments)
+
+    def align(self, size: int) -> int:
+        """Round up to whole AXI beats."""
+        return -(-size // self.config.axi_bytes) * self.config.axi_bytes
+
+    # Transfers.
+
+    def transfer(self, name: str, memory: int, buffer: int, length: int, *runs: tuple[int, int, int]) -> None:
+        """LOAD into or STORE from the activation buffer.
+
+        Parameters
+        ----------
+        name : str
+            "LOAD" or "STORE".
+        memory, buffer : int
+            First byte.
+        length : int
+            Contiguous bytes.
+        *runs : tuple of (count, memory step, buffer step)
+            Loops around it, innermost first; contiguous ones are merged.
+        """
+        loops: list[tuple[int, int, int]] = []
+        for count, memory_step, buffer_step in runs:
+            if count == 1:
+                continue
+            if not loops and memory_step == buffer_step == length and length * count < 1 << 24:
+                length *= count
+            elif loops and (memory_step, buffer_step) == (loops[-1][0] * loops[-1][1], loops[-1][0] * loops[-1][2]) and (
+                    loops[-1][0] * count < 1 << 16):
+                loops[-1] = (loops[-1][0] * count, *loops[-1][1:])
+            else:
+                loops.append((count, memory_step, buffer_step))
+        loops += [(1, 0, 0)] * (2 - len(loops))
+        (count_1, memory_1, buffer_1), (count_2, memory_2, buffer_2) = loops
+        span_memory = (count_1 - 1) * memory_1 + (count_2 - 1) * memory_2 + length
+        span_buffer = (count_1 - 1) * buffer_1 + (count_2 - 1) * buffer_2 + length
+        regions = (Region("memory", memory, memory + span_memory),), (Region("activation", buffer, buffer + span_buffer),)
+        reads, writes = regions if name == "LOAD" else regions[::-1]
+        self.append(name, reads=reads, writes=writes, memory=memory, buffer=buffer, length=length, count_1=count_1,
+                    count_2=count_2, memory_step_1=memory_1, buffer_step_1=buffer_1, memory_step_2=memory_2,
+                    buffer_step_2=buffer_2)
+
+    def load_constant(self, space: int, ring: _Ring, key: object, data) -> int:
+        """Buffer address of constant data in the weight or parameter ring; loaded unless it is still there.
+
+        `data` is a function that returns (memory offset, bytes), the bytes a multiple of the AXI width.
+        """
+        address = ring.find(key)
+        if address is None:
+            offset, size = data()
+            address = ring.allocate(key, size)
+            name = "weight" if ring is self.weights else "parameter"
+            self.append("LOAD", writes=(Region(name, address, address + size),), space=space, memory=offset,
+                        buffer=address, length=size, count_1=1, count_2=1)
+        return address
+
+    # Tensors.
+
+    def address(self, view: View) -> int | None:
+        """Buffer address of a resident view, else None."""
+        start = self.placement.resident.get(view.storage)
+        return None if start is None else start + view.offset
+
+    def resident_slab(self, view: View) -> Slab:
+        """The whole of a resident view."""
+        return Slab(self.address(view), view.height, view.width, view.row_pitch, view.pixel_pitch)
+
+    def ensure_loaded(self, view: View, stop: int) -> None:
+        """Load a resident storage from its home at least up to byte `stop` of the view."""
+        storage = view.storage
+        done = self._unloaded.get(storage)
+        if done is None or storage not in self.placement.resident:
+            return
+        stop = min(storage.size, -(-(view.offset + stop) // _LOAD_PIECE) * _LOAD_PIECE)
+        while done < stop:
+            piece = min(_LOAD_PIECE, stop - done)
+            self.transfer("LOAD", self.homes[storage] + done, self.placement.resident[storage] + done, piece)
+            done += piece
+        self._unloaded[storage] = done
+
+    def load_block(self, view: View, buffer: int, y: tuple[int, int], x: tuple[int, int], c: tuple[int, int]) -> Slab:
+        """Load a block of a tensor in main memory into the buffer, densely."""
+        rows, cols, depth = (stop - start for start, stop in (y, x, c))
+        memory = self.homes[view.storage] + view.offset + y[0] * view.row_pitch + x[0] * view.pixel_pitch + c[0]
+        self.transfer("LOAD", memory, buffer, depth, (cols, view.pixel_pitch, depth), (rows, view.row_pitch, cols * depth))
+        return Slab(buffer, rows, cols, cols * depth, depth, y[0], x[0], c[0])
+
+    def store_block(self, view: View, slab: Slab, y: tuple[int, int], x: tuple[int, int], c: tuple[int, int]) -> None:
+        """Store a block of a tensor to its home in main memory, if it has one."""
+        if view.storage not in self.homes:
+            return
+        rows, cols, depth = (stop - start for start, stop in (y, x, c))
+        memory = self.homes[view.storage] + view.offset + y[0] * view.row_pitch + x[0] * view.pixel_pitch + c[0]
+        self.transfer("STORE", memory, slab.locate(y[0], x[0], c[0]), depth, (cols, view.pixel_pitch, slab.pixel_pitch),
+                      (rows, view.row_pitch, slab.row_pitch))
+
+    # The vector unit's lane tables.
+
+    def tables(self, key: object, **fields) -> int:
+        """Bank of the lane tables that holds `key`; filled by a PARAMS command unless it is there already."""
+        if key in self._tables:
+            bank = self._tables.index(key)
+        else:
+            bank = self._table_turn
+            self._tables[bank] = key
+            self.append("PARAMS", bank=bank, **fields)
+        self._table_turn = 1 - bank
+        return bank
+
+    def uniform_tables(self, requantization: Requantization, residual: Residual | None = None) -> int:
+        """Bank with one bias, multiplier and exponent for all channels, and operand scales."""
+        values = {
+            "bias": int(requantization.bias[0]), "multiplier": int(requantization.multiplier[0]),
+            "exponent": int(requantization.exponent[0]),
+        }
+        if residual is not None:
+            values |= {"multiplier_a": residual.multiplier_a, "exponent_a": residual.exponent_a,
+                       "multiplier_b": residual.multiplier_b, "exponent_b": residual.exponent_b}
+        return self.tables(("uniform", *values.items()), bias_immediate=1, scale_immediate=1,
+                           channels=self.config.vector_lanes, **values)
+
+    def next_accumulators(self) -> int:
+        """First entry of the accumulator half to use next."""
+        self._accumulator_half ^= 1
+        return self._accumulator_half * self.config.accumulator_depth
+
+    def add(self, residual: Residual, a: Slab, b: Slab, target: Slab, y: tuple[int, int], x: tuple[int, int],
+            c: tuple[int, int]) -> None:
+        """Elementwise ADD of two blocks of equal pixel pitch into a third."""
+        depth, cols, rows = c[1] - c[0], x[1] - x[0], y[1] - y[0]
+        slabs = (a, b, target)
+        if all(s.pixel_pitch == depth for s in slabs) or cols == 1:
+            depth, cols = depth * cols, 1
+        if cols == 1 and (rows == 1 or all(s.row_pitch == depth for s in slabs)):
+            depth, rows, step = depth * rows, 1, rows
+        elif len({s.row_pitch for s in slabs[:2]}) > 1:
+            step = 1
+        else:
+            step = rows
+        for top in range(y[0], y[1], step):
+            first, second, out = (s.locate(top, x[0], c[0]) for s in slabs)
+            operands = residual
+            if second < first:
+                first, second, operands = second, first, residual.swapped()
+            self._add_command(operands, first, second, out, a, target, min(rows, step), cols, depth)
+
+    def _add_command(self, operands: Residual, first: int, second: int, out: int, source: Slab, target: Slab, rows: int,
+                     cols: int, depth: int) -> None:
+        bank = self.uniform_tables(operands.requantization, operands)
+        requantization = operands.requantization
+        span = (rows - 1) * source.row_pitch + (cols - 1) * source.pixel_pitch + depth
+        out_span = (rows - 1) * target.row_pitch + (cols - 1) * target.pixel_pitch + depth
+        self.append(
+            "VECTOR", source=1, operand_scale=1, bank=bank, rounding=requantization.rounding, base=first, rows=1,
+            row_bytes=(1 << 23) - 1, y_count=rows, y_addr_step=source.row_pitch, x_count=cols, ky_count=1, kx_count=2,
+            x_byte_step=source.pixel_pitch, kx_byte_step=second - first, zero_a=operands.zero_a, zero_b=operands.zero_b,
+            zero_out=requantization.zero_out, minimum=requantization.minimum, maximum=requantization.maximum,
+            channels=depth, destination=out, destination_y=target.row_pitch, destination_x=target.pixel_pitch,
+            reads=(Region("activation", first, first + span), Region("activation", second, second + span)),
+            writes=(Region("activation", out, out + out_span),))

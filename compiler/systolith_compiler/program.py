@@ -1,0 +1,131 @@
+"""A program under construction: commands with what they read and write, and the tokens that order them.
+
+The scheduler appends commands in an order in which they could run one after another. `Program.encode` finds
+every pair of commands on different engines that touch the same bytes, and places the fewest tokens that keep
+such pairs in order; everything else may overlap. Bytes are tracked in granules, so neighbours may be ordered
+without need, but never the reverse.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from systolith_spec.commands import COMMANDS, Engine, encode
+from systolith_spec.config import AcceleratorConfig
+
+__all__ = ["Program", "Region"]
+
+_ENGINES = {command.name: command.engine for command in COMMANDS}
+_GRANULE = {"activation": 4, "weight": 16, "parameter": 4, "accumulator": 1, "memory": 64}
+
+
+class Region(NamedTuple):
+    """Bytes (accumulator: entries) start to stop - 1 of a space."""
+
+    space: str
+    start: int
+    stop: int
+
+
+@dataclass(eq=False)
+class _Command:
+    name: str
+    fields: dict[str, int]
+    reads: tuple[Region, ...]
+    writes: tuple[Region, ...]
+    wait: int = 0
+    signal: int = 0
+    fence: int = 0
+    known: np.ndarray | None = field(default=None, repr=False)
+
+
+class Program:
+    """Commands of one program, in program order.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    memory_size : int
+        Bytes of the image, for tracking main memory.
+    """
+
+    def __init__(self, config: AcceleratorConfig, memory_size: int = 0):
+        self._sizes = {
+            "activation": config.activation_bytes, "weight": config.weight_bytes, "parameter": config.parameter_bytes,
+            "accumulator": config.accumulator_entries, "memory": memory_size,
+        }
+        self.commands: list[_Command] = []
+
+    def append(self, name: str, *, reads: tuple[Region, ...] = (), writes: tuple[Region, ...] = (), **fields: int) -> None:
+        """Append a command. `fields` are those of the command table, without tokens and fence."""
+        self.commands.append(_Command(name, fields, tuple(reads), tuple(writes)))
+
+    def encode(self) -> list[bytes]:
+        """Place tokens and encode; END is added."""
+        self._place_tokens()
+        words = []
+        for command in self.commands:
+            extra = {"fence": command.fence} if command.name == "VECTOR" else {}
+            words.append(encode(command.name, wait=command.wait, signal=command.signal, **extra, **command.fields))
+        return [*words, encode("END")]
+
+    def _place_tokens(self) -> None:
+        spaces = {region.space for command in self.commands for region in command.reads + command.writes}
+        tracker = _Tracker({space: self._sizes[space] for space in spaces})
+        queues: list[list[_Command]] = [[] for _ in Engine]
+        clocks = np.full((len(Engine), len(Engine)), -1)  # clocks[e, f]: commands of f that e knows to be done
+        for command in self.commands:
+            engine = int(_ENGINES[command.name])
+            own = len(queues[engine])
+            needed = tracker.conflicts(command)
+            clock = clocks[engine]
+            for other in sorted(set(Engine) - {engine}, key=lambda e: -needed[e]):
+                if needed[other] > clock[other]:
+                    producer = queues[other][needed[other]]
+                    command.wait |= 1 << other
+                    producer.signal |= 1 << engine
+                    np.maximum(clock, producer.known, out=clock)
+                    clock[other] = needed[other]
+            raw = tracker.own_writes(command, engine)
+            if command.name == "VECTOR" and raw > clock[engine]:
+                command.fence = 1
+                clock[engine] = own - 1
+            command.known = clock.copy()
+            tracker.record(command, engine, own)
+            queues[engine].append(command)
+
+
+class _Tracker:
+    """Per granule and engine, the last command that wrote and that read it."""
+
+    def __init__(self, sizes: dict[str, int]):
+        count = len(Engine)
+        self._writers = {s: np.full((count, -(-size // _GRANULE[s]) + 1), -1, np.int32) for s, size in sizes.items()}
+        self._readers = {s: np.full((count, -(-size // _GRANULE[s]) + 1), -1, np.int32) for s, size in sizes.items()}
+
+    @staticmethod
+    def _span(region: Region) -> slice:
+        granule = _GRANULE[region.space]
+        return slice(region.start // granule, -(-region.stop // granule))
+
+    def conflicts(self, command: _Command) -> np.ndarray:
+        """Per engine, the last command that must be done before this one."""
+        needed = np.full(len(Engine), -1)
+        for region in command.reads + command.writes:
+            span = self._span(region)
+            np.maximum(needed, self._writers[region.space][:, span].max(axis=1, initial=-1), out=needed)
+        for region in command.writes:
+            np.maximum(needed, self._readers[region.space][:, self._span(region)].max(axis=1, initial=-1), out=needed)
+        return needed
+
+    def own_writes(self, command: _Command, engine: int) -> int:
+        """Last command of the same engine that wrote activation bytes this one reads."""
+        return max((int(self._writers[r.space][engine, self._span(r)].max(initial=-1))
+                    for r in command.reads if r.space == "activation"), default=-1)
+
+    def record(self, command: _Command, engine: int, index: int) -> None:
+        """Note what a command touches."""
+        for region in command.reads:
+            self._readers[region.space][engine, self._span(region)] = index
+        for region in command.writes:
+            self._writers[region.space][engine, self._span(region)] = index
