@@ -1,0 +1,205 @@
+"""Streams activation vectors into the array: window walk, buffer reads, padding."""
+
+from amaranth import *
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import ceil_log2
+
+from systolith.delay import delay
+from systolith.ports import ActivationReadPort
+from systolith.shapes import command_layout
+from systolith.window import Level, WindowWalker
+from systolith.window_access import WindowAccess
+from systolith_spec.timing import MINIMUM_TILE_CYCLES
+
+__all__ = ["ActivationFeeder"]
+
+
+class ActivationFeeder(Component):
+    """Walk the window of COMPUTE commands and emit one vector per cycle with the accumulator entry it belongs to.
+
+    Dataflow: window walker -> address and lane mask -> read of the activation buffer -> lanes outside the slab
+    replaced by ``pad`` -> vector register. The first vector of a tile waits until its weights are loaded
+    (``armed``) and ``MINIMUM_TILE_CYCLES`` have passed since the first vector of the tile before, so that no
+    accumulator entry is read before it has been written. A refused read leaves a bubble.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    read_latency : int
+        Of the activation buffer.
+    extra_delay : int
+        Registers added behind the vector register, to line vectors up with weights.
+
+    Members
+    -------
+    command : ``In(stream.Signature(command_layout("COMPUTE")))``
+    armed : ``In(1)``
+        Pulse: the weights of the next tile are (nearly) loaded.
+    tile_requested : ``Out(1)``
+        The first vector of a tile is being requested. Comes from the ready of the read port.
+    read : ``Out(ActivationReadPort.Signature(config))``
+    stall : ``Out(1)``
+        A vector waits: for its weights, for the tile before or for its bank.
+    vectors : ``Out(stream.Signature(vector_shape, always_ready=True))``
+        ``activations``, ``swap`` (first vector of a tile), ``entry`` and ``overwrite`` (accumulator update),
+        ``final`` (last vector of its command). ``swap`` and ``final`` are low while ``valid`` is low.
+    """
+
+    def __init__(self, config, *, read_latency, extra_delay=0):
+        self._config = config
+        self._read_latency = read_latency
+        self._extra_delay = extra_delay
+        self._vector_shape = data.StructLayout({
+            "activations": data.ArrayLayout(signed(8), config.rows),
+            "swap": 1,
+            "entry": range(config.accumulator_entries),
+            "overwrite": 1,
+            "final": 1,
+        })
+        super().__init__({
+            "command": In(stream.Signature(command_layout("COMPUTE"))),
+            "armed": In(1),
+            "tile_requested": Out(1),
+            "read": Out(ActivationReadPort.Signature(config)),
+            "stall": Out(1),
+            "vectors": Out(stream.Signature(self._vector_shape, always_ready=True)),
+        })
+
+    @property
+    def config(self):
+        """The configuration."""
+        return self._config
+
+    @property
+    def latency(self):
+        """Cycles from an accepted read to its vector."""
+        return self._read_latency + 1 + self._extra_delay
+
+    def elaborate(self, platform):
+        m = Module()
+        access = self._walk(m)
+        accepted = self._request(m, access)
+        self._respond(m, access, accepted)
+        return m
+
+    def _walk(self, m):
+        """Add walker and address computation; return the stream of accesses."""
+        config = self.config
+        address_width = ceil_log2(config.activation_bytes)
+        entry_shape = Shape.cast(range(config.accumulator_entries))
+        m.submodules.walker = walker = WindowWalker(
+            levels=(
+                Level(name="block", kind="plain"),
+                Level(name="ky", kind="row", count_width=8, row_step_width=8),
+                Level(name="kx", kind="byte", count_width=8),
+                Level(name="chunk", kind="byte", step=config.rows),
+                Level(name="y", kind="row"),
+                Level(name="x", kind="byte"),
+            ),
+            address_width=address_width,
+            context_shape=data.StructLayout({
+                "pad": signed(8), "rows": 16, "row_bytes": 24,
+                "accumulate": 1, "accumulator": entry_shape, "block_step": entry_shape,
+            }))
+        m.submodules.access = access = WindowAccess(
+            lanes=config.rows, address_width=address_width,
+            context_shape=data.StructLayout({
+                "pad": signed(8), "swap": 1, "entry": entry_shape, "overwrite": 1, "final": 1,
+            }))
+        command = self.command.payload
+        m.d.comb += [
+            walker.load(command),
+            [walker.command.payload.context[name].eq(command[name])
+             for name, _ in walker.command.payload.context.shape()],
+            walker.command.valid.eq(self.command.valid),
+            self.command.ready.eq(walker.command.ready),
+        ]
+
+        position, fields = walker.o.payload, walker.o.payload.context
+        first, last = position.first, position.last
+        first_of_tile = first.y & first.x
+        first_of_block = first.ky & first.kx & first.chunk
+        m.d.comb += [
+            access.i.valid.eq(walker.o.valid), walker.o.ready.eq(access.i.ready),
+            [access.i.payload[name].eq(position[name]) for name in ("row", "row_addr", "byte")],
+            [access.i.payload[name].eq(fields[name]) for name in ("rows", "row_bytes")],
+            access.i.payload.context.pad.eq(fields.pad),
+            access.i.payload.context.swap.eq(first_of_tile),
+            access.i.payload.context.overwrite.eq(first_of_block & ~fields.accumulate),
+            access.i.payload.context.final.eq(last.as_value().all()),
+        ]
+
+        # Entries count up through a tile; every tile of a block starts again at the block's first entry.
+        entry = access.i.payload.context.entry
+        previous_entry = Signal(entry_shape, reset_less=True)
+        block_entry = Signal(entry_shape, reset_less=True)
+        block_entry_next = Signal(entry_shape)
+        m.d.comb += block_entry_next.eq(Mux(first.block, fields.accumulator, block_entry + fields.block_step))
+        with m.If(first_of_tile & first_of_block):
+            m.d.comb += entry.eq(block_entry_next)
+        with m.Elif(first_of_tile):
+            m.d.comb += entry.eq(block_entry)
+        with m.Else():
+            m.d.comb += entry.eq(previous_entry + 1)
+        with m.If(walker.o.valid & walker.o.ready):
+            m.d.sync += previous_entry.eq(entry)
+            with m.If(first_of_tile & first_of_block):
+                m.d.sync += block_entry.eq(block_entry_next)
+        return access.o
+
+    def _request(self, m, access):
+        """Issue reads; return the signal that tells that one has been accepted."""
+        weights_ready = Signal()
+        # Cycles before the first vector of the next tile may follow that of the last one. A vector that is
+        # refused delays all accumulator updates behind it, so the count waits with it.
+        distance = Signal(range(MINIMUM_TILE_CYCLES))
+        swap = access.payload.context.swap
+        accepted, stopped = Signal(), Signal()
+        m.d.comb += [
+            self.read.valid.eq(access.valid & (~swap | (weights_ready & (distance == 0)))),
+            self.read.addr.eq(access.payload.addr),
+            accepted.eq(self.read.valid & self.read.ready),
+            access.ready.eq(accepted),
+            self.tile_requested.eq(accepted & swap),
+            stopped.eq(access.valid & ~accepted),
+        ]
+        m.d.sync += self.stall.eq(stopped)
+        with m.If(self.armed):
+            m.d.sync += weights_ready.eq(1)
+        with m.Elif(self.tile_requested):
+            m.d.sync += weights_ready.eq(0)
+        with m.If(self.tile_requested):
+            m.d.sync += distance.eq(MINIMUM_TILE_CYCLES - 1)
+        with m.Elif((distance != 0) & ~(stopped & ~swap)):
+            m.d.sync += distance.eq(distance - 1)
+        return accepted
+
+    def _respond(self, m, access, accepted):
+        """Bring what accompanies a read together with its data and fill in the padding."""
+        rows, latency = self.config.rows, self._read_latency
+        request = access.payload
+        valid = delay(m, accepted, latency, name="valid", reset_less=False)
+        mask = delay(m, request.mask, latency, name="mask")
+        context = request.context.shape()(delay(m, request.context, latency, name="context"))
+
+        vector = Signal(self._vector_shape, reset_less=True)
+        vector_valid, swap, final = Signal(), Signal(), Signal()
+        m.d.sync += [
+            vector_valid.eq(valid),
+            swap.eq(valid & context.swap),
+            final.eq(valid & context.final),
+            vector.entry.eq(context.entry),
+            vector.overwrite.eq(context.overwrite),
+        ]
+        for row in range(rows):
+            m.d.sync += vector.activations[row].eq(
+                Mux(mask[row], self.read.data.word_select(row, 8).as_signed(), context.pad))
+
+        extra = self._extra_delay
+        m.d.comb += [
+            self.vectors.payload.eq(delay(m, vector, extra, name="vector")),
+            self.vectors.valid.eq(delay(m, vector_valid, extra, name="vector_valid", reset_less=False)),
+            self.vectors.payload.swap.eq(delay(m, swap, extra, name="swap", reset_less=False)),
+            self.vectors.payload.final.eq(delay(m, final, extra, name="final", reset_less=False)),
+        ]
