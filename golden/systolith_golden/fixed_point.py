@@ -6,6 +6,8 @@ The polynomial, the table of exponentials and the Newton iterations are those of
 results TFLite is defined by; published constants are exp(-2**k) and 48/17, 32/17 in Q0 and Q2.
 """
 
+from functools import cache
+
 import numpy as np
 
 from .arithmetic import INT32_MAX, INT32_MIN, divide_truncating, high_multiply, shift_right_rounding
@@ -106,6 +108,7 @@ def tanh(raw: np.ndarray) -> np.ndarray:
     return np.where(raw == 0, 0, np.where(raw < 0, -magnitude, magnitude))
 
 
+@cache
 def inverse_square_root(value: int) -> tuple[int, int]:
     """1 / sqrt of a positive integer as (multiplier, exponent): multiplier * 2**(exponent - 31).
 

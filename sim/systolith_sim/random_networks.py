@@ -176,8 +176,8 @@ class NetworkBuilder:
             typical = products + np.where(np.abs(offsets) > 20 * products.std(), 0, offsets)
             products = products + offsets
         else:
-            # Both ways of writing an absent bias occur; TensorFlow Lite Micro crashes on -1 for depthwise.
-            if kind != "DEPTHWISE_CONV_2D":
+            # As converters write an absent bias; -1 for a convolution crashes TensorFlow Lite Micro or LiteRT.
+            if kind == "FULLY_CONNECTED":
                 inputs.append(-1)
             typical = products
         quantization = self._calibrate(self._activated(typical, options["activation"]))
