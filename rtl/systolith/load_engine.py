@@ -1,0 +1,176 @@
+"""LOAD: main memory to on-chip buffers."""
+
+from amaranth import *
+from amaranth.lib import data, stream
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
+from systolith.axi import AXI_ID_LOAD, axi_address_layout, axi_read_signature
+from systolith.burst_splitter import BurstSplitter, burst_layout
+from systolith.ports import ActivationWritePort, DmaError, ParameterWritePort, WeightWritePort
+from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH, command_layout
+from systolith.stream_buffer import StreamBuffer
+from systolith.transfer_walker import TransferWalker
+from systolith_spec.commands import Space
+from systolith_spec.registers import ErrorCode
+
+__all__ = ["LoadEngine"]
+
+
+class LoadEngine(Component):
+    """Executes LOAD commands: read bursts run ahead of the data, across runs and commands.
+
+    Dataflow: walker (runs) -> splitter (bursts) -> read address channel and, with the same burst, the plan: a
+    FIFO of bursts whose data is still to come. Its depth is the number of bursts in flight. The head of the plan
+    says for each read beat where it goes: lane 0 of a beat is buffer address ``buffer - memory % axi_bytes`` plus
+    the beats before, lanes outside the run are masked, and the unaligned write port of the activation buffer
+    shifts the bytes. A two-deep buffer keeps the write port's ``ready`` out of the read channel.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+
+    Members
+    -------
+    command : ``In(stream.Signature(command_layout("LOAD")))``
+        Commands whose tokens are satisfied.
+    retire : ``Out(1)``
+        A command is complete, all its bytes are written (a pulse, in order).
+    busy, stall_input, stall_output : ``Out(1)``
+        Commands in flight; no read data; activation bank taken.
+    error : ``Out(DmaError)``
+        Read response other than OKAY, or a run out of range.
+    abort : ``In(1)``
+        Level: stop issuing, drain the bus, drop the commands (``busy`` falls), retire nothing.
+    base, limit : ``In(32)``
+        Registers BASE and LIMIT.
+    axi : ``Out(axi_read_signature(config))``
+        Read channels, id 0.
+    activation : ``Out(ActivationWritePort.Signature(config))``
+    weight : ``Out(WeightWritePort.Signature(config))``
+    parameter : ``Out(ParameterWritePort.Signature(config))``
+        Destinations; the latter two get whole beats.
+    beat : ``Out(1)``
+        A read beat is accepted.
+    """
+
+    def __init__(self, *, config):
+        self._config = config
+        super().__init__({
+            "command": In(stream.Signature(command_layout("LOAD"))),
+            "retire": Out(1),
+            "busy": Out(1),
+            "stall_input": Out(1),
+            "stall_output": Out(1),
+            "error": Out(DmaError),
+            "abort": In(1),
+            "base": In(MEMORY_WIDTH),
+            "limit": In(MEMORY_WIDTH),
+            "axi": Out(axi_read_signature(config)),
+            "activation": Out(ActivationWritePort.Signature(config)),
+            "weight": Out(WeightWritePort.Signature(config)),
+            "parameter": Out(ParameterWritePort.Signature(config)),
+            "beat": Out(1),
+        })
+
+    @property
+    def config(self):
+        """Configuration."""
+        return self._config
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.walker = walker = TransferWalker(config=config, name="LOAD")
+        m.submodules.splitter = splitter = BurstSplitter(config=config)
+        m.submodules.request = request = StreamBuffer(shape=axi_address_layout())
+        m.submodules.plan = plan = SyncFIFO(
+            width=Shape.cast(burst_layout(config)).width, depth=config.outstanding_reads)
+        connect(m, walker.runs, splitter.runs)
+        connect(m, command=flipped(self.command), walker=walker.command)
+        connect(m, request=request.o, ar=flipped(self.axi.ar))
+        burst = splitter.bursts.payload
+        m.d.comb += [
+            walker.base.eq(self.base), walker.limit.eq(self.limit),
+            walker.abort.eq(self.abort), splitter.abort.eq(self.abort),
+            splitter.bursts.ready.eq(plan.w_rdy & request.i.ready),
+            plan.w_en.eq(splitter.bursts.valid & request.i.ready),
+            plan.w_data.eq(Value.cast(burst)),
+            request.i.valid.eq(splitter.bursts.valid & plan.w_rdy),
+            request.i.payload.addr.eq(burst.address),
+            request.i.payload.len.eq(burst.len),
+            request.i.payload.id.eq(AXI_ID_LOAD),
+        ]
+        current_valid, writes = self._place_beats(m, plan, walker)
+        self._write(m, writes)
+        m.d.comb += self.busy.eq(
+            walker.busy | splitter.bursts.valid | (plan.level != 0) | current_valid | writes.valid | self.retire)
+        return m
+
+    def _place_beats(self, m, plan, walker):
+        """Give each read beat its address and mask; returns (burst present, stream of writes)."""
+        config = self.config
+        step = config.axi_bytes
+        current = Signal(burst_layout(config), reset_less=True)
+        current_valid = Signal()
+        buffer = Signal(ADDRESS_WIDTH, reset_less=True)
+        first_beat = Signal(reset_less=True)
+        last_beat = Signal(reset_less=True)
+        head = data.View(burst_layout(config), plan.r_data)
+        read = self.axi.r
+        write_layout = data.StructLayout({
+            "addr": ADDRESS_WIDTH, "data": config.axi_data_width, "mask": step, "space": 2, "last": 1})
+        m.submodules.writes = writes = StreamBuffer(shape=write_layout)
+        fire = Signal()
+        m.d.comb += [
+            read.ready.eq(current_valid & writes.i.ready),
+            fire.eq(read.valid & read.ready),
+            self.beat.eq(fire),
+            self.stall_input.eq(current_valid & writes.i.ready & ~read.valid),
+            plan.r_en.eq(~current_valid | (fire & last_beat)),
+            writes.i.valid.eq(read.valid & current_valid),
+            writes.i.payload.addr.eq(buffer),
+            writes.i.payload.data.eq(read.payload.data),
+            writes.i.payload.mask.eq(Cat(
+                (~first_beat | (lane >= current.first_lane)) & (~last_beat | (lane <= current.last_lane))
+                for lane in range(step))),
+            writes.i.payload.space.eq(current.space),
+            writes.i.payload.last.eq(last_beat & current.last),
+        ]
+        with m.If(fire):
+            m.d.sync += [buffer.eq(buffer + step), first_beat.eq(0),
+                         current.len.eq(current.len - 1), last_beat.eq(current.len == 1)]
+        with m.If(plan.r_en):
+            m.d.sync += [current_valid.eq(plan.r_rdy), current.eq(head), first_beat.eq(1), last_beat.eq(head.len == 0)]
+            with m.If(plan.r_rdy & head.run_first):
+                m.d.sync += buffer.eq(head.buffer)
+        self._report(m, walker, fire & read.payload.resp[1], current.address)
+        return current_valid, writes.o
+
+    def _report(self, m, walker, bad_response, address):
+        reported = Signal()
+        m.d.sync += self.error.valid.eq(0)
+        with m.If(self.abort):
+            m.d.sync += reported.eq(0)
+        with m.Elif(bad_response):
+            m.d.sync += [self.error.valid.eq(1), self.error.code.eq(ErrorCode.READ_RESPONSE),
+                         self.error.address.eq(address), self.error.response.eq(self.axi.r.payload.resp)]
+        with m.Elif(walker.out_of_range & ~reported):
+            m.d.sync += [self.error.valid.eq(1), self.error.code.eq(ErrorCode.OUT_OF_RANGE),
+                         self.error.address.eq(walker.address), self.error.response.eq(0), reported.eq(1)]
+
+    def _write(self, m, writes):
+        """Send a write to its buffer. Only the activation buffer may refuse."""
+        write = writes.payload
+        to_activation = write.space == Space.ACTIVATION
+        m.d.comb += [
+            writes.ready.eq(~to_activation | self.activation.ready),
+            self.activation.valid.eq(writes.valid & to_activation),
+            self.activation.mask.eq(write.mask),
+            self.stall_output.eq(self.activation.valid & ~self.activation.ready),
+            self.weight.en.eq(writes.valid & (write.space == Space.WEIGHT)),
+            self.parameter.en.eq(writes.valid & (write.space == Space.PARAMETER)),
+        ]
+        for port in (self.activation, self.weight, self.parameter):
+            m.d.comb += [port.addr.eq(write.addr), port.data.eq(write.data)]
+        m.d.sync += self.retire.eq(writes.valid & writes.ready & write.last & ~self.abort)

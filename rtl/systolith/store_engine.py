@@ -1,0 +1,179 @@
+"""STORE: activation buffer to main memory."""
+
+from amaranth import *
+from amaranth.lib import data, stream
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
+from systolith.axi import axi_address_layout, axi_write_signature
+from systolith.burst_splitter import BurstSplitter, burst_layout
+from systolith.ports import ActivationReadPort, DmaError
+from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH, command_layout
+from systolith.stream_buffer import StreamBuffer
+from systolith.transfer_walker import TransferWalker
+from systolith_spec.registers import ErrorCode
+
+__all__ = ["StoreEngine"]
+
+_BEATS_IN_FLIGHT = 16
+"""Depth of the write data FIFO: covers the latency of the buffer and of returning a credit."""
+
+
+class StoreEngine(Component):
+    """Executes STORE commands: write bursts follow each other without a gap, across runs and commands.
+
+    Dataflow: walker (runs) -> splitter (bursts) -> write address channel, the plan (a FIFO of bursts whose data is
+    still to be read) and the FIFO of expected responses; both FIFOs hold ``config.outstanding_reads`` bursts. The
+    head of the plan is turned into reads of the activation buffer, one a beat, at ``buffer - memory % axi_bytes``
+    plus the beats before, so that the unaligned read port shifts the bytes. A read needs a credit, that is a free
+    place in the write data FIFO, because the buffer's responses cannot be refused.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+
+    Members
+    -------
+    command : ``In(stream.Signature(command_layout("STORE")))``
+        Commands whose tokens are satisfied.
+    retire : ``Out(1)``
+        A command is complete: all write responses are there (a pulse, in order).
+    busy, stall_input, stall_output : ``Out(1)``
+        Commands in flight; activation bank taken; write channel not ready.
+    error : ``Out(DmaError)``
+        Write response other than OKAY, or a run out of range.
+    abort : ``In(1)``
+        Level: stop issuing, complete the bursts already issued, drop the commands (``busy`` falls), retire nothing.
+    base, limit : ``In(32)``
+        Registers BASE and LIMIT.
+    activation : ``Out(ActivationReadPort.Signature(config))``
+        Source.
+    axi : ``Out(axi_write_signature(config))``
+        Write channels.
+    beat : ``Out(1)``
+        A write beat is accepted.
+    """
+
+    def __init__(self, *, config):
+        self._config = config
+        super().__init__({
+            "command": In(stream.Signature(command_layout("STORE"))),
+            "retire": Out(1),
+            "busy": Out(1),
+            "stall_input": Out(1),
+            "stall_output": Out(1),
+            "error": Out(DmaError),
+            "abort": In(1),
+            "base": In(MEMORY_WIDTH),
+            "limit": In(MEMORY_WIDTH),
+            "activation": Out(ActivationReadPort.Signature(config)),
+            "axi": Out(axi_write_signature(config)),
+            "beat": Out(1),
+        })
+
+    @property
+    def config(self):
+        """Configuration."""
+        return self._config
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.walker = walker = TransferWalker(config=config, name="STORE")
+        m.submodules.splitter = splitter = BurstSplitter(config=config)
+        m.submodules.request = request = StreamBuffer(shape=axi_address_layout())
+        m.submodules.plan = plan = SyncFIFO(
+            width=Shape.cast(burst_layout(config)).width, depth=config.outstanding_reads)
+        m.submodules.expected = expected = SyncFIFO(width=MEMORY_WIDTH + 1, depth=config.outstanding_reads)
+        connect(m, walker.runs, splitter.runs)
+        connect(m, command=flipped(self.command), walker=walker.command)
+        connect(m, request=request.o, aw=flipped(self.axi.aw))
+        burst = splitter.bursts.payload
+        # A burst planned is a burst expected and the response comes last, so the plan is never full alone.
+        issue = splitter.bursts.valid & splitter.bursts.ready
+        m.d.comb += [
+            walker.base.eq(self.base), walker.limit.eq(self.limit),
+            walker.abort.eq(self.abort), splitter.abort.eq(self.abort),
+            splitter.bursts.ready.eq(expected.w_rdy & request.i.ready),
+            plan.w_en.eq(issue),
+            plan.w_data.eq(Value.cast(burst)),
+            expected.w_en.eq(issue),
+            expected.w_data.eq(Cat(burst.address, burst.last)),
+            request.i.valid.eq(splitter.bursts.valid & expected.w_rdy),
+            request.i.payload.addr.eq(burst.address),
+            request.i.payload.len.eq(burst.len),
+        ]
+        self._read_beats(m, plan)
+        self._collect(m, walker, expected)
+        m.d.comb += self.busy.eq(walker.busy | splitter.bursts.valid | (expected.level != 0) | self.retire)
+        return m
+
+    def _read_beats(self, m, plan):
+        """Read the buffer beat by beat and send what comes back."""
+        config = self.config
+        step = config.axi_bytes
+        current = Signal(burst_layout(config), reset_less=True)
+        current_valid = Signal()
+        buffer = Signal(ADDRESS_WIDTH, reset_less=True)
+        first_beat = Signal(reset_less=True)
+        last_beat = Signal(reset_less=True)
+        credits = Signal(range(_BEATS_IN_FLIGHT + 1), init=_BEATS_IN_FLIGHT)
+        head = data.View(burst_layout(config), plan.r_data)
+        strobe = Signal(step)
+        fire = Signal()
+        m.d.comb += [
+            self.activation.addr.eq(buffer),
+            self.activation.valid.eq(current_valid & credits.any()),
+            fire.eq(self.activation.valid & self.activation.ready),
+            self.stall_input.eq(self.activation.valid & ~self.activation.ready),
+            plan.r_en.eq(~current_valid | (fire & last_beat)),
+            strobe.eq(Cat(
+                (~first_beat | (lane >= current.first_lane)) & (~last_beat | (lane <= current.last_lane))
+                for lane in range(step))),
+        ]
+        with m.If(fire):
+            m.d.sync += [buffer.eq(buffer + step), first_beat.eq(0),
+                         current.len.eq(current.len - 1), last_beat.eq(current.len == 1)]
+        with m.If(plan.r_en):
+            m.d.sync += [current_valid.eq(plan.r_rdy), current.eq(head), first_beat.eq(1), last_beat.eq(head.len == 0)]
+            with m.If(plan.r_rdy & head.run_first):
+                m.d.sync += buffer.eq(head.buffer)
+        m.d.sync += credits.eq(credits - fire + self.beat)
+
+        m.submodules.strobes = strobes = SyncFIFO(width=step + 1, depth=_BEATS_IN_FLIGHT)
+        m.submodules.beats = beats = SyncFIFO(width=config.axi_data_width, depth=_BEATS_IN_FLIGHT)
+        write = self.axi.w
+        m.d.comb += [
+            strobes.w_en.eq(fire),
+            strobes.w_data.eq(Cat(strobe, last_beat)),
+            beats.w_en.eq(self.activation.data_valid),
+            beats.w_data.eq(self.activation.data),
+            write.valid.eq(beats.r_rdy),
+            write.payload.data.eq(beats.r_data),
+            Cat(write.payload.strb, write.payload.last).eq(strobes.r_data),
+            beats.r_en.eq(write.ready),
+            strobes.r_en.eq(write.ready & beats.r_rdy),
+            self.beat.eq(write.valid & write.ready),
+            self.stall_output.eq(write.valid & ~write.ready),
+        ]
+
+    def _collect(self, m, walker, expected):
+        """Count responses, retire commands and report errors."""
+        address, last = expected.r_data[:MEMORY_WIDTH], expected.r_data[MEMORY_WIDTH]
+        response = self.axi.b
+        fire = Signal()
+        reported = Signal()
+        m.d.comb += [
+            response.ready.eq(expected.r_rdy),
+            fire.eq(response.valid & response.ready),
+            expected.r_en.eq(response.valid),
+        ]
+        m.d.sync += [self.retire.eq(fire & last & ~self.abort), self.error.valid.eq(0)]
+        with m.If(self.abort):
+            m.d.sync += reported.eq(0)
+        with m.Elif(fire & response.payload.resp[1]):
+            m.d.sync += [self.error.valid.eq(1), self.error.code.eq(ErrorCode.WRITE_RESPONSE),
+                         self.error.address.eq(address), self.error.response.eq(response.payload.resp)]
+        with m.Elif(walker.out_of_range & ~reported):
+            m.d.sync += [self.error.valid.eq(1), self.error.code.eq(ErrorCode.OUT_OF_RANGE),
+                         self.error.address.eq(walker.address), self.error.response.eq(0), reported.eq(1)]

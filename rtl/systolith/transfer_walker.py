@@ -1,0 +1,191 @@
+"""Runs of a transfer command, one after the other."""
+
+from amaranth import *
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import exact_log2
+
+from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH, command_layout
+from systolith_spec.dma_timing import burst_bytes
+
+__all__ = ["BASE_ALIGNMENT_LOG2", "TransferWalker", "run_layout"]
+
+BASE_ALIGNMENT_LOG2 = 12
+"""The base address is a multiple of 2**12, so it does not change alignments."""
+
+
+def run_layout(config):
+    """Payload of a stream of runs.
+
+    ``chunk`` is the memory address divided by the chunk (``burst_bytes(config)``, the largest burst),
+    ``first`` the byte in that chunk at which the run starts and ``end`` the distance from the start of that
+    chunk to the last byte of the run. ``buffer`` is the buffer address that belongs to lane 0 of the first
+    memory beat. ``last``: last run of the command.
+    """
+    chunk_log2 = exact_log2(burst_bytes(config))
+    return data.StructLayout({
+        "chunk": MEMORY_WIDTH - chunk_log2,
+        "first": chunk_log2,
+        "end": ADDRESS_WIDTH + 1,
+        "buffer": ADDRESS_WIDTH,
+        "space": 2,
+        "last": 1,
+    })
+
+
+class TransferWalker(Component):
+    """Two nested loops over the runs of LOAD or STORE commands.
+
+    A command is registered, one cycle prepares counters and the highest legal offset, then one run leaves per
+    cycle through a register in which the base address is added and the range is checked. A run out of range stays
+    in that register until ``abort``.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    name : str
+        "LOAD" or "STORE".
+
+    Members
+    -------
+    command : ``In(stream.Signature(command_layout(name)))``
+        Commands; counts and length must be at least 1.
+    base, limit : ``In(32)``
+        Registers BASE (a multiple of 4096) and LIMIT (0: no limit); constant while busy.
+    abort : ``In(1)``
+        Drop everything and accept nothing.
+    runs : ``Out(stream.Signature(run_layout(config)))``
+        Runs in order; withdrawn only by ``abort``.
+    out_of_range : ``Out(1)``
+        The next run is not inside ``[base, base + limit)``; the walker has stopped.
+    address : ``Out(32)``
+        Memory address of that run.
+    busy : ``Out(1)``
+        There are runs to come.
+    """
+
+    def __init__(self, *, config, name):
+        if name not in ("LOAD", "STORE"):
+            raise ValueError(f"Transfer walker name must be 'LOAD' or 'STORE', not {name!r}")
+        self._config = config
+        self._name = name
+        super().__init__({
+            "command": In(stream.Signature(command_layout(name))),
+            "base": In(MEMORY_WIDTH),
+            "limit": In(MEMORY_WIDTH),
+            "abort": In(1),
+            "runs": Out(stream.Signature(run_layout(config))),
+            "out_of_range": Out(1),
+            "address": Out(MEMORY_WIDTH),
+            "busy": Out(1),
+        })
+
+    @property
+    def config(self):
+        """Configuration."""
+        return self._config
+
+    @property
+    def name(self):
+        """Name of the command."""
+        return self._name
+
+    def elaborate(self, platform):
+        m = Module()
+        command = Signal(command_layout(self.name), reset_less=True)
+        setup = Signal()
+        active = Signal()
+        step = Signal()
+        last = Signal()
+        s1_valid = Signal()
+        s1_bad = Signal(reset_less=True)
+        m.d.comb += [
+            self.command.ready.eq(~setup & ~active & ~self.abort),
+            step.eq(active & (~s1_valid | (self.runs.ready & ~s1_bad))),
+            self.runs.valid.eq(s1_valid & ~s1_bad),
+            self.out_of_range.eq(s1_valid & s1_bad),
+            self.busy.eq(setup | active | s1_valid),
+        ]
+        with m.If(self.command.ready):
+            m.d.sync += [command.eq(self.command.payload), setup.eq(self.command.valid)]
+        with m.Else():
+            m.d.sync += setup.eq(0)
+        with m.If(setup):
+            m.d.sync += active.eq(1)
+        with m.Elif(step & last):
+            m.d.sync += active.eq(0)
+        with m.If(step):
+            m.d.sync += s1_valid.eq(1)
+        with m.Elif(self.runs.ready & ~s1_bad):
+            m.d.sync += s1_valid.eq(0)
+        with m.If(self.abort):
+            m.d.sync += [setup.eq(0), active.eq(0), s1_valid.eq(0)]
+
+        offset, buffer = self._walk(m, command, setup, step, last)
+        self._finish(m, command, setup, step, last, offset, buffer, s1_bad)
+        return m
+
+    def _walk(self, m, command, setup, step, last):
+        """Loop counters and the two addresses of the current run and of the first run of the inner loop."""
+        left_1, left_2 = (Signal(16, name=f"left_{level}", reset_less=True) for level in (1, 2))
+        last_1, last_2 = (Signal(name=f"last_{level}", reset_less=True) for level in (1, 2))
+        offset, outer_offset = (Signal(MEMORY_WIDTH, name=f"{n}offset", reset_less=True) for n in ("", "outer_"))
+        buffer, outer_buffer = (Signal(ADDRESS_WIDTH, name=f"{n}buffer", reset_less=True) for n in ("", "outer_"))
+        next_offset = Signal(MEMORY_WIDTH)
+        next_buffer = Signal(ADDRESS_WIDTH)
+        m.d.comb += [
+            last.eq(last_1 & last_2),
+            next_offset.eq(Mux(last_1, outer_offset, offset)
+                           + Mux(last_1, command.memory_step_2, command.memory_step_1)),
+            next_buffer.eq(Mux(last_1, outer_buffer, buffer)
+                           + Mux(last_1, command.buffer_step_2, command.buffer_step_1)),
+        ]
+        with m.If(setup):
+            m.d.sync += [
+                offset.eq(command.memory), outer_offset.eq(command.memory),
+                buffer.eq(command.buffer), outer_buffer.eq(command.buffer),
+            ]
+        with m.Elif(step):
+            m.d.sync += [offset.eq(next_offset), buffer.eq(next_buffer)]
+            with m.If(last_1):
+                m.d.sync += [outer_offset.eq(next_offset), outer_buffer.eq(next_buffer)]
+        # The last flags are registers of their own: they select the operands of the adders above.
+        with m.If(setup | (step & last_1)):
+            m.d.sync += [left_1.eq(command.count_1), last_1.eq(command.count_1 == 1)]
+        with m.Elif(step):
+            m.d.sync += [left_1.eq(left_1 - 1), last_1.eq(left_1 == 2)]
+        with m.If(setup):
+            m.d.sync += [left_2.eq(command.count_2), last_2.eq(command.count_2 == 1)]
+        with m.Elif(step & last_1):
+            m.d.sync += [left_2.eq(left_2 - 1), last_2.eq(left_2 == 2)]
+        return offset, buffer
+
+    def _finish(self, m, command, setup, step, last, offset, buffer, s1_bad):
+        """Range check and the register of the run that leaves."""
+        config = self.config
+        chunk_log2 = exact_log2(burst_bytes(config))
+        beat_log2 = exact_log2(config.axi_bytes)
+        highest = Signal(MEMORY_WIDTH, reset_less=True)
+        length_minus_1 = Signal(ADDRESS_WIDTH, reset_less=True)
+        limited = Signal(reset_less=True)
+        too_long = Signal(reset_less=True)
+        with m.If(setup):
+            m.d.sync += [
+                Cat(highest, too_long).eq(self.limit - command.length),
+                limited.eq(self.limit.any()),
+                length_minus_1.eq(command.length - 1),
+            ]
+        s1_run = Signal(run_layout(config), reset_less=True)
+        address = Cat(offset[:BASE_ALIGNMENT_LOG2],
+                      (offset[BASE_ALIGNMENT_LOG2:] + self.base[BASE_ALIGNMENT_LOG2:])[:20])
+        with m.If(step):
+            m.d.sync += [
+                s1_bad.eq(limited & (too_long | (offset > highest))),
+                Cat(s1_run.first, s1_run.chunk).eq(address),
+                s1_run.end.eq(offset[:chunk_log2] + length_minus_1),
+                # Lane 0 of a beat may lie before the run: its buffer address then does as well.
+                s1_run.buffer.eq(buffer - offset[:beat_log2]),
+                s1_run.space.eq(command.space if self.name == "LOAD" else 0),
+                s1_run.last.eq(last),
+            ]
+        m.d.comb += [self.runs.payload.eq(s1_run), self.address.eq(Cat(s1_run.first, s1_run.chunk))]
