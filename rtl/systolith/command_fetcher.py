@@ -1,0 +1,265 @@
+"""Command fetch: program memory to command beats, ahead of time."""
+
+from amaranth import *
+from amaranth.lib import data, stream
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import exact_log2
+
+from systolith.axi import AXI_ID_FETCH, axi_read_signature
+from systolith.ports import DmaError
+from systolith.shapes import MEMORY_WIDTH, command_layout
+from systolith_spec.commands import COMMAND_BYTES, COMMANDS, Engine, Opcode
+from systolith_spec.registers import ErrorCode
+
+__all__ = ["CommandFetcher"]
+
+_HEADER = command_layout("END")
+_PREFETCH_BYTES = 512
+_BURST_BYTES = 256
+
+
+class CommandFetcher(Component):
+    """Read commands from main memory, check their headers and send each to the queue of its engine.
+
+    Dataflow: bursts of up to 256 bytes, aligned to their size, are requested as long as the prefetch FIFO
+    has room for the whole burst; the FIFO's beats go through a register, in which the first beat of each
+    command is decoded, to one of the four outputs. The dispatcher waits while that output is not ready.
+    After END, further beats are drained and dropped.
+
+    No byte at or beyond ``limit`` is read: near the limit, single commands are requested; a program that
+    goes on beyond is an out-of-range error. Response errors count only in commands that are executed.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+
+    Members
+    -------
+    start : ``In(1)``
+        Start fetching (a pulse); only while ``idle``.
+    base, program, limit : ``In(32)``
+        Registers BASE, PROGRAM and LIMIT, stable while not ``idle``.
+    stop : ``In(1)``
+        Level: request nothing more, drop everything that is still to come.
+    idle : ``Out(1)``
+        Nothing outstanding and nothing stored.
+    ended : ``Out(1)``
+        END was met since the last start; all commands before it are in the queues.
+    axi : ``Out(axi_read_signature(config))``
+        Read channels, id 1.
+    beats : ``Out(stream.Signature(axi_data_width)).array(4)``
+        Commands for each engine, lowest bytes first.
+    dispatch : ``Out(1)``
+        A command has been handed over completely (a pulse; END does not count).
+    progress : ``Out(1)``
+        A beat has arrived.
+    error : ``Out(DmaError)``
+        First error since the last start (a pulse). ``address`` is the address of the command. The fetcher
+        then behaves as after END, but does not set ``ended``.
+    """
+
+    def __init__(self, *, config):
+        self._config = config
+        super().__init__({
+            "start": In(1),
+            "base": In(MEMORY_WIDTH),
+            "program": In(MEMORY_WIDTH),
+            "limit": In(MEMORY_WIDTH),
+            "stop": In(1),
+            "idle": Out(1),
+            "ended": Out(1),
+            "axi": Out(axi_read_signature(config)),
+            "beats": Out(stream.Signature(config.axi_data_width)).array(len(Engine)),
+            "dispatch": Out(1),
+            "progress": Out(1),
+            "error": Out(DmaError),
+        })
+
+    @property
+    def config(self):
+        """Configuration of the accelerator."""
+        return self._config
+
+    @property
+    def burst_beats(self):
+        """Beats of a full burst, a power of two."""
+        limit = min(self.config.burst_beats, _BURST_BYTES // self.config.axi_bytes)
+        return 1 << (limit.bit_length() - 1)
+
+    @property
+    def prefetch_beats(self):
+        """Beats that may be requested ahead."""
+        return _PREFETCH_BYTES // self.config.axi_bytes
+
+    def elaborate(self, platform):
+        m = Module()
+        # From END, an error or stop on, beats are dropped.
+        discard = Signal(init=1)
+        exhausted = Signal()
+        # Beats that may still be requested: the FIFO has room for them.
+        room = Signal(range(self.prefetch_beats + 1), init=self.prefetch_beats)
+        with m.If(self.stop):
+            m.d.sync += discard.eq(1)
+        with m.If(self.start):
+            m.d.sync += [discard.eq(0), self.ended.eq(0)]
+        reserved = self._request(m, discard, room, exhausted)
+        released, occupied = self._receive_and_dispatch(m, discard, room, exhausted)
+        m.d.sync += [
+            room.eq(room - reserved + released),
+            self.idle.eq(discard & (room == self.prefetch_beats) & ~occupied & ~reserved.any() & ~self.start),
+        ]
+        return m
+
+    def _request(self, m, discard, room, exhausted):
+        """Address generator; returns the number of beats that are requested in this cycle."""
+        axi_bytes = self.config.axi_bytes
+        burst = self.burst_beats
+        fallback = min(burst, COMMAND_BYTES // axi_bytes)
+        beat_log2 = exact_log2(axi_bytes)
+        ar = self.axi.ar
+        address = Signal(MEMORY_WIDTH)
+        remaining = Signal(signed(MEMORY_WIDTH + 1))
+        unlimited = Signal()
+        beats = Signal(range(burst + 1))
+        reserved = Signal(range(burst + 1))
+        # Up to the next multiple of the burst size, so that no burst crosses 4 KiB.
+        whole = Signal(range(burst + 1))
+        m.d.comb += whole.eq(burst - (address[beat_log2:] & (burst - 1)))
+
+        with m.If(ar.ready):
+            m.d.sync += ar.valid.eq(0)
+        with m.If(self.start):
+            m.d.sync += [
+                address.eq((self.base + self.program) & ~(COMMAND_BYTES - 1)),
+                remaining.eq(self.limit - self.program),
+                unlimited.eq(self.limit == 0),
+                exhausted.eq(0),
+            ]
+        with m.FSM():
+            with m.State("IDLE"), m.If(self.start):
+                m.next = "MEASURE"
+            with m.State("MEASURE"):
+                with m.If(discard):
+                    m.next = "IDLE"
+                with m.Elif(unlimited | (remaining >= whole << beat_log2)):
+                    m.d.sync += beats.eq(whole)
+                    m.next = "ISSUE"
+                with m.Elif(remaining >= fallback * axi_bytes):
+                    m.d.sync += beats.eq(fallback)
+                    m.next = "ISSUE"
+                with m.Else():
+                    m.d.sync += exhausted.eq(1)
+                    m.next = "IDLE"
+            with m.State("ISSUE"):
+                with m.If(discard):
+                    m.next = "IDLE"
+                with m.Elif((room >= beats) & (~ar.valid | ar.ready)):
+                    m.d.comb += reserved.eq(beats)
+                    m.d.sync += [
+                        ar.valid.eq(1),
+                        ar.payload.addr.eq(address),
+                        ar.payload.len.eq(beats - 1),
+                        address.eq(address + (beats << beat_log2)),
+                        remaining.eq(remaining - (beats << beat_log2)),
+                    ]
+                    m.next = "MEASURE"
+        m.d.comb += ar.payload.id.eq(AXI_ID_FETCH)
+        return reserved
+
+    def _receive_and_dispatch(self, m, discard, room, exhausted):
+        """Prefetch FIFO and dispatcher.
+
+        Returns two bits: a beat leaves the FIFO, the dispatcher holds a beat.
+        """
+        layout = data.StructLayout({"data": self.config.axi_data_width, "resp": 2})
+        m.submodules.fifo = fifo = SyncFIFOBuffered(width=layout.size, depth=self.prefetch_beats)
+        beat = Signal(layout)
+        occupied = Signal()
+        used = Signal()
+        released = Signal()
+        m.d.comb += [
+            # Room was reserved before the request, so the FIFO never refuses a beat.
+            self.axi.r.ready.eq(1),
+            fifo.w_en.eq(self.axi.r.valid),
+            fifo.w_data.eq(Cat(self.axi.r.payload.data, self.axi.r.payload.resp)),
+            fifo.r_en.eq(~occupied | used),
+            released.eq(fifo.r_en & fifo.r_rdy),
+        ]
+        m.d.sync += self.progress.eq(self.axi.r.valid)
+        with m.If(~occupied | used):
+            m.d.sync += [occupied.eq(fifo.r_rdy), beat.as_value().eq(fifo.r_data)]
+
+        position = Signal(range(COMMAND_BYTES // self.config.axi_bytes))
+        command_address = Signal(MEMORY_WIDTH)
+        forwarded = Signal()
+        last = Signal()
+        m.d.comb += [
+            last.eq(position == COMMAND_BYTES // self.config.axi_bytes - 1),
+            used.eq(occupied & (discard | forwarded)),
+            self.error.address.eq(command_address),
+        ]
+        m.d.sync += self.dispatch.eq(forwarded & last)
+        with m.If(forwarded):
+            m.d.sync += position.eq(Mux(last, 0, position + 1))
+            with m.If(last):
+                m.d.sync += command_address.eq(command_address + COMMAND_BYTES)
+        with m.If(self.start):
+            m.d.sync += [
+                position.eq(0),
+                command_address.eq((self.base + self.program) & ~(COMMAND_BYTES - 1)),
+            ]
+
+        target, bad, end = self._decode(m, beat.data, position == 0)
+        m.d.sync += self.error.valid.eq(0)
+
+        def fail(code):
+            m.d.sync += [
+                discard.eq(1), self.error.valid.eq(1), self.error.code.eq(code), self.error.response.eq(0),
+            ]
+
+        with m.If(~discard & occupied):
+            with m.If(beat.resp[1]):
+                fail(ErrorCode.READ_RESPONSE)
+                m.d.sync += self.error.response.eq(beat.resp)
+            with m.Elif(end):
+                m.d.sync += [self.ended.eq(1), discard.eq(1)]
+            with m.Elif(bad):
+                fail(ErrorCode.BAD_COMMAND)
+            with m.Else():
+                ready = Cat(port.ready for port in self.beats)
+                m.d.comb += forwarded.eq((target & ready).any())
+                for engine in Engine:
+                    m.d.comb += self.beats[engine].valid.eq(target[engine])
+        with m.Elif(~discard & exhausted & (room == self.prefetch_beats)):
+            fail(ErrorCode.OUT_OF_RANGE)
+        for engine in Engine:
+            m.d.comb += self.beats[engine].payload.eq(beat.data)
+        return released, occupied
+
+    def _decode(self, m, beat, first):
+        """Return the one-hot target engine, and whether a first beat belongs to a bad command or to END."""
+        header = Signal(_HEADER)
+        m.d.comb += header.as_value().eq(beat[:32])
+        decoded = Signal(len(Engine))
+        held = Signal(len(Engine))
+        target = Signal(len(Engine))
+        known = Signal()
+        with m.Switch(header.opcode):
+            for command in COMMANDS:
+                with m.Case(int(command.opcode)):
+                    if command.engine is not None:
+                        m.d.comb += [decoded.eq(1 << command.engine), known.eq(1)]
+        space = command_layout("LOAD")["space"]
+        bad = Signal()
+        end = Signal()
+        m.d.comb += [
+            target.eq(Mux(first, decoded, held)),
+            end.eq(first & (header.opcode == int(Opcode.END))),
+            # An engine neither waits for itself nor signals itself.
+            bad.eq(first & (~known | (decoded & (header.wait | header.signal)).any()
+                            | (decoded[Engine.LOAD] & beat.bit_select(space.offset, space.width).all()))),
+        ]
+        with m.If(first):
+            m.d.sync += held.eq(decoded)
+        return target, bad, end

@@ -1,0 +1,193 @@
+"""Command queue of one engine: storage, token gate and bookkeeping of commands in flight."""
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import ceil_log2
+
+from systolith.block_ram import BlockRam
+from systolith.shapes import command_layout
+from systolith_spec.commands import COMMAND_BYTES, Engine
+
+__all__ = ["EngineQueue"]
+
+_HEADER = command_layout("END")
+
+
+class EngineQueue(Component):
+    """Hold commands for an engine and hand over each one when its tokens are there.
+
+    Dataflow: the beats of a command go into a block RAM; a reader moves the oldest command into a 512-bit
+    shift register while the engine works on the one before; the gate takes all tokens of the ``wait`` mask
+    in one cycle and then offers the command. ``signal`` and ``layer`` of an offered command go to a small
+    FIFO, whose head is used up by ``retire``. There is no flush: reset the component.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+        ``queue_commands`` and ``axi_data_width`` are used.
+    inflight_depth : int
+        Commands that may be offered and not yet retired, a power of two.
+
+    Members
+    -------
+    beats : ``In(stream.Signature(axi_data_width))``
+        Commands, lowest bytes first.
+    command : ``Out(stream.Signature(512))``
+        Command whose tokens have been taken.
+    retire : ``In(1)``
+        The engine has retired its oldest command (a pulse).
+    available : ``In(4)``
+        Engines of which there is a token, see :class:`TokenCounters`.
+    take, give : ``Out(4)``
+        Tokens taken from engines and given to engines (pulses).
+    stall_token : ``Out(1)``
+        A command waits for a token.
+    empty : ``Out(1)``
+        No command is stored, offered or in flight.
+    trace_retire : ``Out(1)``, trace_layer : ``Out(12)``
+        A command of this layer has retired in the previous cycle.
+
+    Raises
+    ------
+    ValueError
+        If ``inflight_depth`` is not a power of two of at least 2.
+    """
+
+    def __init__(self, *, config, inflight_depth=16):
+        if not isinstance(inflight_depth, int) or inflight_depth < 2 or inflight_depth & (inflight_depth - 1):
+            raise ValueError(f"In-flight depth must be a power of two of at least 2, not {inflight_depth!r}")
+        self._config = config
+        self._inflight_depth = inflight_depth
+        super().__init__({
+            "beats": In(stream.Signature(config.axi_data_width)),
+            "command": Out(stream.Signature(8 * COMMAND_BYTES)),
+            "retire": In(1),
+            "available": In(len(Engine)),
+            "take": Out(len(Engine)),
+            "give": Out(len(Engine)),
+            "stall_token": Out(1),
+            "empty": Out(1),
+            "trace_retire": Out(1),
+            "trace_layer": Out(_HEADER["layer"].width),
+        })
+
+    @property
+    def config(self):
+        """Configuration of the accelerator."""
+        return self._config
+
+    @property
+    def inflight_depth(self):
+        """Commands that may be offered and not yet retired."""
+        return self._inflight_depth
+
+    def elaborate(self, platform):
+        m = Module()
+        assembled = Signal(8 * COMMAND_BYTES, reset_less=True)
+        complete = Signal()
+        stored = self._store(m, assembled, complete)
+        header = Signal(_HEADER)
+        m.d.comb += header.as_value().eq(assembled)
+
+        # Tokens are taken ahead of time, usually while the engine is still busy with earlier commands.
+        inflight = Signal(range(self.inflight_depth + 1))
+        granted = Signal()
+        tokens_there = Signal()
+        grant = Signal()
+        m.d.comb += [
+            tokens_there.eq((header.wait & ~self.available) == 0),
+            grant.eq(complete & ~granted & tokens_there & (inflight != self.inflight_depth)),
+            self.take.eq(Mux(grant, header.wait, 0)),
+            self.stall_token.eq(complete & ~granted & ~tokens_there),
+            self.command.valid.eq(granted),
+            self.command.payload.eq(assembled),
+        ]
+        with m.If(grant):
+            m.d.sync += granted.eq(1)
+        with m.If(self.command.valid & self.command.ready):
+            m.d.sync += [granted.eq(0), complete.eq(0)]
+        self._bookkeep(m, header, grant, inflight)
+        m.d.comb += self.empty.eq((stored == 0) & ~complete & (inflight == 0))
+        return m
+
+    def _store(self, m, assembled, complete):
+        """Storage and reader; returns the number of beats that have not reached ``assembled``."""
+        width = self.config.axi_data_width
+        beats = COMMAND_BYTES // self.config.axi_bytes
+        depth = self.config.queue_commands * beats
+        m.submodules.ram = ram = BlockRam(width=width, depth=depth)
+        stored = Signal(range(depth + 1))
+        # Beats whose read has not been issued; a beat is readable the cycle after it was written.
+        unread = Signal(range(depth + 1))
+        write_index = Signal(ceil_log2(depth))
+        read_index = Signal(ceil_log2(depth))
+        write = Signal()
+        m.d.comb += [
+            self.beats.ready.eq(stored != depth),
+            write.eq(self.beats.valid & self.beats.ready),
+            ram.w_en.eq(write),
+            ram.w_addr.eq(write_index),
+            ram.w_data.eq(self.beats.payload),
+        ]
+        with m.If(write):
+            m.d.sync += write_index.eq(Mux(write_index == depth - 1, 0, write_index + 1))
+
+        position = Signal(range(beats + 1))
+        s0_read = Signal()
+        m.d.comb += [
+            s0_read.eq((position != beats) & (unread != 0)),
+            ram.r_en.eq(s0_read),
+            ram.r_addr.eq(read_index),
+        ]
+        with m.If(s0_read):
+            m.d.sync += [
+                read_index.eq(Mux(read_index == depth - 1, 0, read_index + 1)),
+                position.eq(position + 1),
+            ]
+        m.d.sync += unread.eq(unread + write - s0_read)
+
+        s1_valid = Signal()
+        s1_last = Signal()
+        s2_valid = Signal()
+        s2_last = Signal()
+        m.d.sync += [
+            s1_valid.eq(s0_read), s1_last.eq(position == beats - 1),
+            s2_valid.eq(s1_valid), s2_last.eq(s1_last),
+        ]
+        with m.If(s2_valid):
+            m.d.sync += assembled.eq(Cat(assembled[width:], ram.r_data))
+            with m.If(s2_last):
+                m.d.sync += complete.eq(1)
+        # The slot of a beat is free once the beat has left the block RAM.
+        m.d.sync += stored.eq(stored + write - s2_valid)
+        with m.If(self.command.valid & self.command.ready):
+            m.d.sync += position.eq(0)
+        return stored
+
+    def _bookkeep(self, m, header, grant, inflight):
+        """FIFO of signal mask and layer of the commands between grant and retirement."""
+        signal_width, layer_width = _HEADER["signal"].width, _HEADER["layer"].width
+        width = signal_width + layer_width
+        m.submodules.inflight = memory = Memory(shape=width, depth=self.inflight_depth, init=[])
+        write_port = memory.write_port()
+        read_port = memory.read_port(domain="comb")
+        write_index = Signal(range(self.inflight_depth))
+        read_index = Signal(range(self.inflight_depth))
+        retire = Signal()
+        m.d.comb += [
+            write_port.addr.eq(write_index),
+            write_port.data.eq(Cat(header.signal, header.layer)),
+            write_port.en.eq(grant),
+            read_port.addr.eq(read_index),
+            retire.eq(self.retire & (inflight != 0)),
+            self.give.eq(Mux(retire, read_port.data[:signal_width], 0)),
+        ]
+        m.d.sync += [
+            write_index.eq(write_index + grant),
+            read_index.eq(read_index + retire),
+            inflight.eq(inflight + grant - retire),
+            self.trace_retire.eq(retire),
+            self.trace_layer.eq(read_port.data[signal_width:]),
+        ]
