@@ -1,0 +1,128 @@
+"""Accepts vector commands, starts them in order and reports them when they are done."""
+
+from amaranth import *
+from amaranth.lib import data, stream
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import Component, In, Out
+
+from systolith.group_counter import GroupCounter
+from systolith.shapes import command_layout
+from systolith.vector_walk import walk_layout
+from systolith_spec.commands import Opcode
+
+__all__ = ["VectorDispatcher", "vector_command_layout"]
+
+_ORDER_DEPTH = 16
+
+
+def vector_command_layout():
+    """Command of the vector engine: either view of the same 64 bytes; the opcode tells which one."""
+    return data.UnionLayout({"vector": command_layout("VECTOR"), "params": command_layout("PARAMS")})
+
+
+class VectorDispatcher(Component):
+    """Hold one command and start it as soon as it cannot disturb earlier ones.
+
+    A VECTOR starts when the walk takes it, but waits for a PARAMS that is filling its bank. A PARAMS starts
+    when the loader is free and all earlier VECTORs with its bank have been written; VECTORs with the other bank may
+    still run, and later ones may start meanwhile. Up to 16 commands are in flight; they retire in order.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+
+    Members
+    -------
+    command : ``In(stream.Signature(vector_command_layout()))``
+    walk : ``Out(stream.Signature(walk_layout(config)))``
+    loader_start : ``Out(1)``
+        Start the parameter loader with ``loader_command``.
+    loader_command : ``Out(command_layout("PARAMS"))``
+    loader_busy, loader_bank, loader_done : ``In(1)``
+        State of the loader.
+    vector_done, vector_bank : ``In(1)``
+        Pulse: the last byte of a VECTOR with this bank has been written.
+    retire : ``Out(1)``
+        Pulse for each command, in order.
+    busy : ``Out(1)``
+        Commands have been accepted and not retired.
+    """
+
+    def __init__(self, *, config):
+        self._config = config
+        super().__init__({
+            "command": In(stream.Signature(vector_command_layout())),
+            "walk": Out(stream.Signature(walk_layout(config))),
+            "loader_start": Out(1),
+            "loader_command": Out(command_layout("PARAMS")),
+            "loader_busy": In(1), "loader_bank": In(1), "loader_done": In(1),
+            "vector_done": In(1), "vector_bank": In(1),
+            "retire": Out(1),
+            "busy": Out(1),
+        })
+
+    @property
+    def config(self):
+        """Configuration."""
+        return self._config
+
+    @property
+    def latency(self):
+        """Cycles from an accepted VECTOR command to its arrival at a waiting walk."""
+        return 1 + self._group_counter().latency
+
+    def _group_counter(self):
+        channels = command_layout("VECTOR")["channels"].shape
+        return GroupCounter(lanes=self.config.vector_lanes, width=Shape.cast(channels).width)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.groups = groups = self._group_counter()
+        m.submodules.order = order = SyncFIFO(width=1, depth=_ORDER_DEPTH)
+        held = Signal(vector_command_layout(), reset_less=True)
+        held_valid, started = Signal(), Signal()
+        accept = self.command.valid & self.command.ready
+        is_params = held.vector.opcode == Opcode.PARAMS
+        users = [Signal(range(_ORDER_DEPTH + 1), name=f"users_{bank}") for bank in range(2)]
+        bank = held.vector.bank
+        bank_used = Array(count != 0 for count in users)[bank]
+
+        m.d.comb += [
+            self.command.ready.eq(~held_valid | started),
+            groups.start.eq(accept),
+            groups.channels.eq(self.command.payload.vector.channels),
+            self.walk.payload.vector.eq(held.vector),
+            self.walk.payload.groups.eq(groups.groups),
+            self.walk.payload.tail.eq(groups.tail),
+            self.walk.valid.eq(held_valid & ~is_params & groups.done & order.w_rdy
+                               & ~(self.loader_busy & (self.loader_bank == bank))),
+            self.loader_command.eq(held.params),
+            self.loader_start.eq(held_valid & is_params & order.w_rdy & ~self.loader_busy & ~bank_used),
+            started.eq((self.walk.valid & self.walk.ready) | self.loader_start),
+        ]
+        with m.If(accept):
+            m.d.sync += [held.eq(self.command.payload), held_valid.eq(1)]
+        with m.Elif(started):
+            m.d.sync += held_valid.eq(0)
+
+        for index, count in enumerate(users):
+            more = self.walk.valid & self.walk.ready & (bank == index)
+            fewer = self.vector_done & (self.vector_bank == index)
+            m.d.sync += count.eq(count + more - fewer)
+        self._retire(m, order, started, is_params)
+        m.d.comb += self.busy.eq(held_valid | order.r_rdy)
+        return m
+
+    def _retire(self, m, order, started, is_params):
+        """Count what is done and not yet reported; report it in the order of the starts."""
+        done = {}
+        for name, pulse in (("vector", self.vector_done), ("loader", self.loader_done)):
+            done[name] = Signal(range(_ORDER_DEPTH + 1), name=f"{name}_unreported")
+            report = order.r_en & (order.r_data[0] == (name == "loader"))
+            m.d.sync += done[name].eq(done[name] + pulse - report)
+        m.d.comb += [
+            order.w_data.eq(is_params),
+            order.w_en.eq(started),
+            order.r_en.eq(order.r_rdy & Mux(order.r_data[0], done["loader"] != 0, done["vector"] != 0)),
+            self.retire.eq(order.r_en),
+        ]

@@ -1,0 +1,194 @@
+"""Vector engine: drains accumulators, pools, adds and requantizes."""
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
+from systolith.accumulator_buffer import AccumulatorBuffer, AccumulatorReadPort
+from systolith.activation_buffer import ActivationBuffer
+from systolith.parameter_loader import ParameterLoader
+from systolith.ports import ActivationReadPort, ActivationWritePort, ParameterReadPort
+from systolith.vector_dispatcher import VectorDispatcher, vector_command_layout
+from systolith.vector_element import destination_layout, element_layout
+from systolith.vector_pipeline import VectorPipeline
+from systolith.vector_walk import VectorWalk
+
+__all__ = ["VectorEngine"]
+
+# Reads in flight; more than the latency of any buffer, so that they are never the limit.
+_READS = 16
+
+
+class VectorEngine(Component):
+    """Execute VECTOR and PARAMS commands.
+
+    Dataflow: dispatcher (order, banks) -> walk (addresses) -> read of the accumulator or activation buffer ->
+    pipeline (reduction, requantization) -> queue of results -> write to the activation buffer. The pipeline
+    cannot stop; a read that starts a reduction is issued only when the result queue has room for its
+    result, so a write port that is taken stops the reads in time. One element is read, and one result
+    written, per cycle when no port is taken; consecutive commands follow without a gap.
+
+    The walk waits before the first element of a command (1) with the fence bit, until all earlier results are
+    written; (2) whose source differs from that of the command before, until the reads of that are reduced.
+    Latencies and cycle counts: :mod:`systolith_spec.vector_timing`.
+
+    After a reset, responses of reads accepted before it are ignored.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+
+    Members
+    -------
+    command : ``In(stream.Signature(vector_command_layout()))``
+        Tokens are satisfied when a command is offered.
+    retire : ``Out(1)``
+        Pulse for each command, in order, when all its bytes are written.
+    busy : ``Out(1)``
+        Commands have been accepted and not retired.
+    stall_input : ``Out(1)``
+        A read waits for its port.
+    stall_output : ``Out(1)``
+        A write waits for its port.
+    accumulator_read : ``Out(AccumulatorReadPort.Signature(config))``
+    activation_read : ``Out(ActivationReadPort.Signature(config))``
+    activation_write : ``Out(ActivationWritePort.Signature(config))``
+    parameter_read : ``Out(ParameterReadPort.Signature(config))``
+    """
+
+    def __init__(self, *, config):
+        self._config = config
+        super().__init__({
+            "command": In(stream.Signature(vector_command_layout())),
+            "retire": Out(1),
+            "busy": Out(1),
+            "stall_input": Out(1),
+            "stall_output": Out(1),
+            "accumulator_read": Out(AccumulatorReadPort.Signature(config)),
+            "activation_read": Out(ActivationReadPort.Signature(config)),
+            "activation_write": Out(ActivationWritePort.Signature(config)),
+            "parameter_read": Out(ParameterReadPort.Signature(config)),
+        })
+
+    @property
+    def config(self):
+        """Configuration."""
+        return self._config
+
+    @property
+    def result_depth(self):
+        """Results that may be between read and write: enough for a result per cycle, in multiples of 16."""
+        pipeline = VectorPipeline(config=self.config)
+        latencies = [AccumulatorBuffer.read_latency + pipeline.accumulator_latency]
+        if self.config.pooling:
+            latencies.append(ActivationBuffer.read_latency + pipeline.activation_latency)
+        # Credit counter, result queue and its output each take a cycle more.
+        return -(-(max(latencies) + 3) // 16) * 16
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.dispatcher = dispatcher = VectorDispatcher(config=config)
+        m.submodules.loader = loader = ParameterLoader(config=config)
+        m.submodules.walk = walk = VectorWalk(config=config)
+        m.submodules.pipeline = pipeline = VectorPipeline(config=config)
+        connect(m, command=flipped(self.command), dispatcher=dispatcher.command)
+        connect(m, dispatcher=dispatcher.walk, walk=walk.command)
+        connect(m, loader=loader.read, buffer=flipped(self.parameter_read))
+        m.d.comb += [
+            loader.start.eq(dispatcher.loader_start),
+            loader.command.eq(dispatcher.loader_command),
+            dispatcher.loader_busy.eq(loader.busy),
+            dispatcher.loader_bank.eq(loader.bank),
+            dispatcher.loader_done.eq(loader.done),
+            *(getattr(pipeline, name).eq(getattr(loader, name))
+              for name in ("w_addr", "w_lanes", "w_bias_en", "w_scale_en", "w_bias", "w_scale", "operands")),
+            self.retire.eq(dispatcher.retire),
+            self.busy.eq(dispatcher.busy),
+        ]
+        returned, idle, destinations = self._read(m, walk.o, pipeline)
+        self._write(m, pipeline, destinations, dispatcher, returned, idle)
+        return m
+
+    def _read(self, m, accesses, pipeline):
+        """Issue reads while there is room for their results; pair the responses with their elements."""
+        config = self.config
+        depth = self.result_depth
+        m.submodules.elements = elements = SyncFIFO(width=element_layout(config).size, depth=_READS)
+        m.submodules.destinations = destinations = SyncFIFO(width=destination_layout(config).size, depth=depth)
+        issue = accesses.payload.issue
+        element = issue.element
+        source = element.source if config.pooling else Const(0)
+        credits = Signal(range(depth + 1), init=depth)
+        returned, write_idle = Signal(), Signal()
+        last_source = Signal(reset_less=True)
+
+        switching = (source != last_source) & (elements.r_rdy | pipeline.active)
+        fenced = issue.fence & ~((credits == depth) & write_idle)
+        allowed = (accesses.valid & elements.w_rdy & ~(element.first & (credits == 0)) & ~switching & ~fenced)
+        ready = Mux(source, self.activation_read.ready, self.accumulator_read.ready)
+        fire = allowed & ready
+        m.d.comb += [
+            self.activation_read.addr.eq(accesses.payload.addr),
+            self.activation_read.valid.eq(allowed & source),
+            self.accumulator_read.entry.eq(accesses.payload.addr),
+            self.accumulator_read.valid.eq(allowed & ~source),
+            accesses.ready.eq(fire),
+            self.stall_input.eq(allowed & ~ready),
+            elements.w_data.eq(element),
+            elements.w_en.eq(fire),
+            destinations.w_data.eq(issue.destination),
+            destinations.w_en.eq(fire & element.last),
+        ]
+        m.d.sync += credits.eq(credits + returned - (fire & element.first))
+        with m.If(fire):
+            m.d.sync += last_source.eq(source)
+
+        arriving = Signal(element_layout(config))
+        data_valid = self.accumulator_read.data_valid
+        if config.pooling:
+            data_valid = Mux(arriving.source, self.activation_read.data_valid, data_valid)
+        m.d.comb += [
+            arriving.eq(elements.r_data),
+            elements.r_en.eq(data_valid),
+            pipeline.valid.eq(data_valid & elements.r_rdy),
+            pipeline.element.eq(arriving),
+            pipeline.activations.eq(self.activation_read.data),
+            pipeline.accumulators.eq(self.accumulator_read.data),
+        ]
+        return returned, write_idle, destinations
+
+    def _write(self, m, pipeline, destinations, dispatcher, returned, idle):
+        """Queue results, join them with their destinations, write them through an output register."""
+        config = self.config
+        lanes = config.vector_lanes
+        m.submodules.results = results = SyncFIFO(width=8 * lanes, depth=self.result_depth)
+        m.d.comb += [
+            results.w_data.eq(pipeline.results),
+            results.w_en.eq(pipeline.results_valid),
+        ]
+        destination = Signal(destination_layout(config))
+        command_last = Signal(reset_less=True)
+        bank = Signal(reset_less=True)
+        port = self.activation_write
+        proceed = ~port.valid | port.ready
+        m.d.comb += [
+            destination.eq(destinations.r_data),
+            returned.eq(results.r_rdy & proceed),
+            results.r_en.eq(returned),
+            destinations.r_en.eq(returned),
+            idle.eq(~port.valid),
+            self.stall_output.eq(port.valid & ~port.ready),
+            dispatcher.vector_done.eq(port.valid & port.ready & command_last),
+            dispatcher.vector_bank.eq(bank),
+        ]
+        with m.If(proceed):
+            m.d.sync += [
+                port.valid.eq(results.r_rdy),
+                port.addr.eq(destination.addr),
+                port.data.eq(results.r_data),
+                *(port.mask[lane].eq(lane < destination.lanes) for lane in range(lanes)),
+                command_last.eq(destination.command_last),
+                bank.eq(destination.bank),
+            ]

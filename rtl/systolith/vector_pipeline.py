@@ -1,0 +1,200 @@
+"""Lanes of the vector unit, from data read to int8 results; free-running."""
+
+from amaranth import *
+from amaranth.lib import data
+from amaranth.lib.wiring import Component, In, Out
+
+from systolith.delay import delay
+from systolith.lane_tables import LaneTables
+from systolith.operand_scaler import OperandScaler
+from systolith.parameter_loader import OperandScale
+from systolith.requantizer import Requantizer
+from systolith.vector_element import element_layout
+
+__all__ = ["VectorPipeline"]
+
+# Operand scale that leaves an operand as it is: 2**20 * 2**30 / 2**31 / 2**19.
+_IDENTITY = {"multiplier": 1 << 30, "right": 19}
+
+
+class VectorPipeline(Component):
+    """Reduce elements to one 32-bit sum per lane and requantize it.
+
+    Dataflow of activations: padding, zero point, operand scaling (skipped by a factor of one, so that the
+    latency is always the same), reduction. Accumulators: choice of the columns, then directly to the
+    reduction; their path is shorter, so the parent lets the pipeline of one source drain (``active``) before
+    it reads from the other one. Behind the reduction: bias, requantization.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+
+    Members
+    -------
+    valid : ``In(1)``
+        An element is present.
+    element : ``In(element_layout(config))``
+    activations : ``In(ArrayLayout(signed(8), vector_lanes))``
+        Bytes read, for an activation source.
+    accumulators : ``In(ArrayLayout(signed(32), cols))``
+        Entry read, for an accumulator source.
+    operands : ``In(ArrayLayout(ArrayLayout(OperandScale, 2), 2))``
+        Operand scales, indexed by bank and operand.
+    active : ``Out(1)``
+        An activation element is on its way to the reduction.
+    table : ``In(...)``
+        Write port of :class:`~systolith.lane_tables.LaneTables`: ``w_addr`` and so on.
+    results_valid : ``Out(1)``
+        A reduction has come out, ``accumulator_latency`` or ``activation_latency`` cycles after its last element.
+    results : ``Out(ArrayLayout(signed(8), vector_lanes))``
+    """
+
+    def __init__(self, *, config):
+        self._config = config
+        lanes = config.vector_lanes
+        tables = LaneTables(lanes=lanes, groups=config.parameter_groups)
+        super().__init__({
+            "valid": In(1),
+            "element": In(element_layout(config)),
+            "activations": In(data.ArrayLayout(signed(8), lanes)),
+            "accumulators": In(data.ArrayLayout(signed(32), config.cols)),
+            "operands": In(data.ArrayLayout(data.ArrayLayout(OperandScale, 2), 2)),
+            "active": Out(1),
+            **{name: member for name, member in tables.signature.members.items() if name.startswith("w_")},
+            "results_valid": Out(1),
+            "results": Out(data.ArrayLayout(signed(8), lanes)),
+        })
+        self._tables = tables
+
+    @property
+    def config(self):
+        """Configuration."""
+        return self._config
+
+    @property
+    def accumulator_latency(self):
+        """Clock cycles from an accumulator element to its result."""
+        return 3 + Requantizer.latency
+
+    @property
+    def activation_latency(self):
+        """Clock cycles from the last activation element of a reduction to its result."""
+        return 4 + (OperandScaler.latency if self.config.residual_add else 0) + Requantizer.latency
+
+    def elaborate(self, platform):
+        m = Module()
+        source = self.element.source if self.config.pooling else Const(0)
+        s0_accumulator_valid = Signal()
+        s0_element = Signal.like(self.element, reset_less=True)
+        m.d.sync += [s0_accumulator_valid.eq(self.valid & ~source), s0_element.eq(self.element)]
+        sums = self._select_columns(m)
+        valid, element = s0_accumulator_valid, s0_element
+        if self.config.pooling:
+            activation_valid, activation_element, activations = self._prepare_activations(m)
+            valid = valid | activation_valid
+            element = Mux(activation_valid, activation_element.as_value(), s0_element.as_value())
+            sums = [Mux(activation_valid, activation, total)
+                    for activation, total in zip(activations, sums, strict=True)]
+        self._reduce(m, valid, data.View(element_layout(self.config), element) if self.config.pooling else element,
+                     sums)
+        return m
+
+    def _select_columns(self, m):
+        """Columns of the group of an accumulator entry."""
+        lanes = self.config.vector_lanes
+        groups = self.config.cols // lanes
+        selected = []
+        for lane in range(lanes):
+            s0_sum = Signal(signed(32), name=f"s0_sum_{lane}", reset_less=True)
+            columns = Array(self.accumulators[group * lanes + lane] for group in range(groups))
+            m.d.sync += s0_sum.eq(columns[self.element.column_group] if groups > 1 else columns[0])
+            selected.append(s0_sum)
+        return selected
+
+    def _prepare_activations(self, m):
+        """Pad, subtract the zero point and scale; returns valid, element and one value per lane."""
+        element = self.element
+        s0_valid = Signal()
+        s0_operand = Signal(OperandScale, reset_less=True)
+        s0_zero = Signal(signed(8), reset_less=True)
+        m.d.sync += [s0_valid.eq(self.valid & element.source), s0_zero.eq(element.zero)]
+        banks = Array(Array([self.operands[bank][0], self.operands[bank][1]]) for bank in range(2))
+        with m.If(element.operand_scale):
+            m.d.sync += s0_operand.eq(banks[element.bank][element.odd])
+        with m.Else():
+            m.d.sync += s0_operand.eq(Const(_IDENTITY, OperandScale))
+
+        values = []
+        for lane in range(self.config.vector_lanes):
+            s0_value = Signal(signed(8), name=f"s0_value_{lane}", reset_less=True)
+            s1_value = Signal(signed(9), name=f"s1_value_{lane}", reset_less=True)
+            m.d.sync += [
+                s0_value.eq(Mux(element.mask[lane], self.activations[lane], element.pad)),
+                s1_value.eq(s0_value - s0_zero),
+            ]
+            values.append(s1_value)
+
+        depth = 2
+        if self.config.residual_add:
+            m.submodules.scaler = scaler = OperandScaler(
+                lanes=self.config.vector_lanes, multiplier_style=self.config.multiplier_style)
+            s1_operand = Signal(OperandScale, reset_less=True)
+            m.d.sync += s1_operand.eq(s0_operand)
+            m.d.comb += [
+                *(scaler.operands[lane].eq(value) for lane, value in enumerate(values)),
+                scaler.multiplier.eq(s1_operand.multiplier), scaler.right.eq(s1_operand.right),
+            ]
+            values = [scaler.results[lane] for lane in range(self.config.vector_lanes)]
+            depth += OperandScaler.latency
+
+        valids = [s0_valid]
+        for stage in range(1, depth):
+            delayed = Signal(name=f"s{stage}_valid")
+            m.d.sync += delayed.eq(valids[-1])
+            valids.append(delayed)
+        m.d.comb += self.active.eq(Cat(valids).any())
+        delayed = delay(m, element, depth, name="activation_element")
+        return valids[-1], data.View(element_layout(self.config), delayed), values
+
+    def _reduce(self, m, valid, element, values):
+        """Register the elements, reduce them, and requantize what leaves the reduction."""
+        lanes = self.config.vector_lanes
+        m.submodules.tables = tables = self._tables
+        m.submodules.requantizer = requantizer = Requantizer(
+            lanes=lanes, multiplier_style=self.config.multiplier_style)
+        e_valid = Signal()
+        e_element = Signal(element_layout(self.config), reset_less=True)
+        r_valid = Signal()
+        r_control = Signal.like(element.control, reset_less=True)
+        m.d.sync += [
+            e_valid.eq(valid), e_element.eq(element),
+            r_valid.eq(e_valid & e_element.last), r_control.eq(e_element.control),
+        ]
+        for lane, value in enumerate(values):
+            e_value = Signal(signed(32), name=f"e_value_{lane}", reset_less=True)
+            r_total = Signal(signed(32), name=f"r_total_{lane}", reset_less=True)
+            m.d.sync += e_value.eq(value)
+            with m.If(e_valid):
+                with m.If(e_element.first):
+                    m.d.sync += r_total.eq(e_value)
+                with m.Elif(e_element.maximum_reduce):
+                    with m.If(e_value > r_total):
+                        m.d.sync += r_total.eq(e_value)
+                with m.Else():
+                    m.d.sync += r_total.eq(r_total + e_value)
+            m.d.comb += requantizer.sums[lane].eq(r_total)
+
+        # Table entries arrive with the sums: the tables' latency covers the registers of element and total.
+        assert tables.latency == 2
+        m.d.comb += [
+            tables.r_addr.eq(Cat(element.group, element.bank)),
+            *(getattr(tables, name).eq(getattr(self, name))
+              for name in ("w_addr", "w_lanes", "w_bias_en", "w_scale_en", "w_bias", "w_scale")),
+            requantizer.valid.eq(r_valid),
+            requantizer.control.eq(r_control),
+            requantizer.biases.eq(tables.biases),
+            *(requantizer.multipliers[lane].eq(tables.scales[lane].multiplier) for lane in range(lanes)),
+            *(requantizer.exponents[lane].eq(tables.scales[lane].exponent) for lane in range(lanes)),
+            self.results_valid.eq(requantizer.results_valid),
+            self.results.eq(requantizer.results),
+        ]

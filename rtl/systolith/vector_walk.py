@@ -1,0 +1,201 @@
+"""Order in which a VECTOR command visits its elements, with source and destination addresses."""
+
+from amaranth import *
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import bits_for
+
+from systolith.shapes import ADDRESS_WIDTH, command_layout
+from systolith.vector_element import issue_layout
+from systolith.window import Level, WindowWalker
+from systolith.window_access import WindowAccess
+
+__all__ = ["VectorWalk", "walk_layout"]
+
+_CONSTANTS = (
+    "source", "maximum_reduce", "operand_scale", "bias_follows_sign", "rounding", "bank", "fence", "pad", "zero_a",
+    "zero_b", "zero_out", "minimum", "maximum", "rows", "row_bytes", "block_step", "destination_x", "destination_y",
+)
+
+
+def walk_layout(config):
+    """A VECTOR command with its number of groups and the lanes of the last group."""
+    return data.StructLayout({
+        "vector": command_layout("VECTOR"), "groups": ADDRESS_WIDTH, "tail": bits_for(config.vector_lanes),
+    })
+
+
+class VectorWalk(Component):
+    """Visit (y, x, group, ky, kx), kx fastest, one element per cycle and without gaps between commands.
+
+    The window walker supplies the loops. Beside it, the accumulator entry and the destination address are
+    counted with one adder each; an accumulator source has a single element per result. Addresses and masks
+    are computed in a pipeline behind, of ``latency`` cycles.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+
+    Members
+    -------
+    command : ``In(stream.Signature(walk_layout(config)))``
+        The payload should come from registers.
+    o : ``Out(stream.Signature(StructLayout({"addr": 24, "issue": issue_layout(config)})))``
+        ``addr`` is a byte address or an accumulator entry.
+    """
+
+    def __init__(self, *, config):
+        self._config = config
+        super().__init__({
+            "command": In(stream.Signature(walk_layout(config))),
+            "o": Out(stream.Signature(data.StructLayout({"addr": ADDRESS_WIDTH, "issue": issue_layout(config)}))),
+        })
+
+    @property
+    def config(self):
+        """Configuration."""
+        return self._config
+
+    @property
+    def latency(self):
+        """Cycles from an accepted command to its first element."""
+        return 1 + (WindowAccess.latency if self._config.pooling else 0)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        vector = self.command.payload.vector
+        window = config.pooling
+        constants = data.StructLayout({
+            **{name: vector.shape()[name].shape for name in _CONSTANTS}, "tail": bits_for(config.vector_lanes),
+        })
+        levels = [Level(name="y", kind="row"), Level(name="x", kind="byte"),
+                  Level(name="group", kind="byte", step=config.vector_lanes, count_width=ADDRESS_WIDTH, index=True),
+                  Level(name="ky", kind="row", count_width=8, row_step_width=8),
+                  Level(name="kx", kind="byte", count_width=8, index=True)]
+        if not window:
+            levels = [Level(name=level.name, kind="plain", count_width=level.count_width, index=level.index)
+                      for level in levels[:3]]
+        m.submodules.walker = walker = WindowWalker(levels=levels, context_shape=constants)
+        m.d.comb += [
+            walker.command.valid.eq(self.command.valid),
+            self.command.ready.eq(walker.command.ready),
+            walker.load(
+                vector, group_count=self.command.payload.groups,
+                **({f"{name}_count": Mux(vector.source, vector[f"{name}_count"], 1) for name in ("ky", "kx")}
+                   if window else {})),
+            *(walker.command.payload.context[name].eq(vector[name]) for name in _CONSTANTS),
+            walker.command.payload.context.tail.eq(self.command.payload.tail),
+        ]
+        load = walker.command.valid & walker.command.ready
+        entry, column_group = self._count_entries(m, walker, load)
+        addr = self._count_destinations(m, walker, load)
+        issue = self._describe(m, walker, addr, column_group)
+        self._address(m, walker, entry, issue)
+        return m
+
+    def _flags(self, walker):
+        """(element consumed, end of reduction, last group, last pixel of the row, last row) of the position."""
+        last = walker.o.payload.last
+        step = walker.o.valid & walker.o.ready
+        end = last.ky & last.kx if self.config.pooling else Const(1)
+        return step, end, last.group, last.x, last.y
+
+    def _count_entries(self, m, walker, load):
+        """Accumulator entry of the position and group within it."""
+        blocks = self.config.cols // self.config.vector_lanes
+        entry, pixel = Signal(16, reset_less=True), Signal(16, reset_less=True)
+        column_group = Signal(range(blocks), reset_less=True)
+        step, end, last_group, _, _ = self._flags(walker)
+        next_pixel = (pixel + 1)[:16]
+        with m.If(load):
+            base = self.command.payload.vector.base
+            m.d.sync += [entry.eq(base), pixel.eq(base), column_group.eq(0)]
+        with m.Elif(step & end):
+            with m.If(last_group):
+                m.d.sync += [pixel.eq(next_pixel), entry.eq(next_pixel), column_group.eq(0)]
+            with m.Elif(column_group == blocks - 1):
+                m.d.sync += [entry.eq(entry + walker.o.payload.context.block_step), column_group.eq(0)]
+            with m.Else():
+                m.d.sync += column_group.eq(column_group + 1)
+        return entry, column_group
+
+    def _count_destinations(self, m, walker, load):
+        """Address of the result of the position."""
+        context = walker.o.payload.context
+        row, pixel, addr = (Signal(ADDRESS_WIDTH, name=f"destination_{name}", reset_less=True)
+                            for name in ("row", "pixel", "addr"))
+        step, end, last_group, last_x, _ = self._flags(walker)
+        next_row = (row + context.destination_y)[:ADDRESS_WIDTH]
+        next_pixel = (pixel + context.destination_x)[:ADDRESS_WIDTH]
+        with m.If(load):
+            start = self.command.payload.vector.destination
+            m.d.sync += [row.eq(start), pixel.eq(start), addr.eq(start)]
+        with m.Elif(step & end):
+            with m.If(~last_group):
+                m.d.sync += addr.eq(addr + self.config.vector_lanes)
+            with m.Elif(~last_x):
+                m.d.sync += [pixel.eq(next_pixel), addr.eq(next_pixel)]
+            with m.Else():
+                m.d.sync += [row.eq(next_row), pixel.eq(next_row), addr.eq(next_row)]
+        return addr
+
+    def _describe(self, m, walker, addr, column_group):
+        """Everything about the position but its address and mask."""
+        position = walker.o.payload
+        context = position.context
+        _, end, last_group, last_x, last_y = self._flags(walker)
+        issue = Signal(issue_layout(self.config))
+        element, destination = issue.element, issue.destination
+        m.d.comb += [
+            issue.fence.eq(context.fence & position.first.as_value().all()),
+            *(element[name].eq(context[name])
+              for name in ("source", "maximum_reduce", "operand_scale", "bank", "pad")),
+            element.first.eq(1),
+            element.last.eq(end),
+            element.zero.eq(context.zero_a),
+            element.group.eq(position.index.group),
+            element.column_group.eq(column_group),
+            *(element.control[name].eq(context[name])
+              for name in ("rounding", "bias_follows_sign", "zero_out", "minimum", "maximum")),
+            destination.addr.eq(addr),
+            destination.lanes.eq(Mux(last_group, context.tail, self.config.vector_lanes)),
+            destination.bank.eq(context.bank),
+            destination.command_last.eq(end & last_group & last_x & last_y),
+        ]
+        if self.config.pooling:
+            odd = position.index.kx[0]
+            m.d.comb += [
+                element.first.eq(position.first.ky & position.first.kx),
+                element.odd.eq(odd),
+                element.zero.eq(Mux(context.operand_scale & odd, context.zero_b, context.zero_a)),
+            ]
+        return issue
+
+    def _address(self, m, walker, entry, issue):
+        """Byte addresses and masks by :class:`WindowAccess`, which passes accumulator entries through."""
+        position = walker.o.payload
+        if not self.config.pooling:
+            m.d.comb += [
+                self.o.valid.eq(walker.o.valid), walker.o.ready.eq(self.o.ready),
+                self.o.payload.addr.eq(entry), self.o.payload.issue.eq(issue),
+            ]
+            return
+        m.submodules.access = access = WindowAccess(
+            lanes=self.config.vector_lanes, context_shape=issue_layout(self.config))
+        byte_address = position.context.source
+        m.d.comb += [
+            access.i.valid.eq(walker.o.valid),
+            walker.o.ready.eq(access.i.ready),
+            access.i.payload.row.eq(position.row),
+            access.i.payload.row_addr.eq(Mux(byte_address, position.row_addr, entry)),
+            access.i.payload.byte.eq(Mux(byte_address, position.byte, 0)),
+            access.i.payload.rows.eq(position.context.rows),
+            access.i.payload.row_bytes.eq(position.context.row_bytes),
+            access.i.payload.context.eq(issue),
+            self.o.valid.eq(access.o.valid),
+            access.o.ready.eq(self.o.ready),
+            self.o.payload.addr.eq(access.o.payload.addr),
+            self.o.payload.issue.eq(access.o.payload.context),
+            self.o.payload.issue.element.mask.eq(access.o.payload.mask),
+        ]
