@@ -9,7 +9,7 @@ from systolith.command_fetcher import CommandFetcher
 from systolith.engine_queue import EngineQueue
 from systolith.performance_counters import PerformanceCounters
 from systolith.ports import DmaError
-from systolith.register_file import RegisterFile
+from systolith.register_file import RegisterFile, axi_lite_members
 from systolith.shapes import MEMORY_WIDTH
 from systolith.token_counters import TokenCounters
 from systolith.watchdog import Watchdog
@@ -104,10 +104,8 @@ class CommandProcessor(Component):
 
     def __init__(self, *, config):
         self._config = config
-        self._registers = RegisterFile(constants=register_constants(config))
         super().__init__({
-            **{name: member for name, member in self._registers.signature.members.items()
-               if name.startswith("s_axil_")},
+            **axi_lite_members(),
             "irq": Out(1),
             "axi": Out(axi_read_signature(config)),
             "engines": Out(EnginePort()).array(len(Engine)),
@@ -135,7 +133,7 @@ class CommandProcessor(Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.registers = registers = self._registers
+        m.submodules.registers = registers = RegisterFile(constants=register_constants(self.config))
         m.submodules.fetcher = fetcher = CommandFetcher(config=self.config)
         m.submodules.counters = counters = PerformanceCounters(axi_bytes=self.config.axi_bytes)
         running = Signal()
@@ -173,11 +171,10 @@ class CommandProcessor(Component):
         return empty.all(), tokens.overflow, tokens.overflow_engine
 
     def _registers_and_counters(self, m, registers, fetcher, counters):
-        for name in registers.signature.members:
-            if name.startswith("s_axil_"):
-                inner, outer = getattr(registers, name), getattr(self, name)
-                inward = self.signature.members[name].flow == In
-                m.d.comb += inner.eq(outer) if inward else outer.eq(inner)
+        for name in axi_lite_members():
+            inner, outer = getattr(registers, name), getattr(self, name)
+            inward = self.signature.members[name].flow == In
+            m.d.comb += inner.eq(outer) if inward else outer.eq(inner)
         for name in counters.counters:
             m.d.comb += getattr(registers, name).eq(getattr(counters, name))
         m.d.comb += [

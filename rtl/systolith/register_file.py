@@ -5,13 +5,27 @@ from amaranth.lib.wiring import Component, In, Out
 
 from systolith_spec.registers import REGISTERS
 
-__all__ = ["REGISTER_ADDRESS_WIDTH", "RegisterFile"]
+__all__ = ["REGISTER_ADDRESS_WIDTH", "RegisterFile", "axi_lite_members"]
 
 REGISTER_ADDRESS_WIDTH = 12
 """Bits of an AXI4-Lite address: the registers occupy a 4 KiB page."""
 
 _OKAY = 0
 _SLVERR = 2
+
+
+def axi_lite_members():
+    """Signature members ``s_axil_*`` of an AXI4-Lite subordinate, named as the signals in lower case."""
+    address = {"valid": In(1), "ready": Out(1), "addr": In(REGISTER_ADDRESS_WIDTH), "prot": In(3)}
+    channels = {
+        "aw": address,
+        "w": {"valid": In(1), "ready": Out(1), "data": In(32), "strb": In(4)},
+        "b": {"valid": Out(1), "ready": In(1), "resp": Out(2)},
+        "ar": address,
+        "r": {"valid": Out(1), "ready": In(1), "data": Out(32), "resp": Out(2)},
+    }
+    return {f"s_axil_{channel}{name}": member for channel, members in channels.items()
+            for name, member in members.items()}
 
 
 class RegisterFile(Component):
@@ -67,25 +81,7 @@ class RegisterFile(Component):
         self._registers = tuple(registers)
         self._constants = constants
         super().__init__({
-            "s_axil_awvalid": In(1),
-            "s_axil_awready": Out(1),
-            "s_axil_awaddr": In(REGISTER_ADDRESS_WIDTH),
-            "s_axil_awprot": In(3),
-            "s_axil_wvalid": In(1),
-            "s_axil_wready": Out(1),
-            "s_axil_wdata": In(32),
-            "s_axil_wstrb": In(4),
-            "s_axil_bvalid": Out(1),
-            "s_axil_bready": In(1),
-            "s_axil_bresp": Out(2),
-            "s_axil_arvalid": In(1),
-            "s_axil_arready": Out(1),
-            "s_axil_araddr": In(REGISTER_ADDRESS_WIDTH),
-            "s_axil_arprot": In(3),
-            "s_axil_rvalid": Out(1),
-            "s_axil_rready": In(1),
-            "s_axil_rdata": Out(32),
-            "s_axil_rresp": Out(2),
+            **axi_lite_members(),
             **{entry.name.lower(): In(32) if entry.access == "ro" else Out(32)
                for entry in registers if entry.name not in constants},
         })
