@@ -4,8 +4,9 @@ Real-valued factors M (ratios of scales) become a 31-bit multiplier and a power 
 and wrap; products are 64-bit; every right shift rounds. Two rounding rules are implemented:
 
 ``double`` (TensorFlow Lite Micro, all operators)
-    high = (acc * 2**max(e, 0) * qm, plus 2**30 or 1 - 2**30 for a negative product) / 2**31, dividing toward
-    zero; then high is shifted right by max(-e, 0), to nearest, ties away from zero.
+    high = (acc * 2**max(e, 0) * qm + 2**30) >> 31, to nearest, ties up; then high is shifted right by
+    max(-e, 0), to nearest, ties away from zero. (TFLite writes the first step as a division toward zero with
+    2**30 or, for a negative product, 1 - 2**30 added; the two are the same function.)
 ``single`` (one rounding; close to what desktop runtimes give)
     (acc * qm + 2**(30 - e)) >> (31 - e), to nearest, ties up.
 """
@@ -98,14 +99,11 @@ def high_multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        int64 in int32 range: 2**30 (or 1 - 2**30 for a negative product) is added and the sum divided by
-        2**31 toward zero; the one overflowing case, both operands -2**31, saturates.
+        int64 in int32 range: (a * b + 2**30) >> 31, to nearest, ties up. The one overflowing case, both
+        operands -2**31, saturates.
     """
     product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
-    biased = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
-    # An arithmetic shift rounds down; adding 2**31 - 1 to negative numbers makes it round toward zero.
-    high = (biased + np.where(biased < 0, (1 << 31) - 1, 0)) >> 31
-    return np.minimum(high, INT32_MAX)
+    return np.minimum((product + (1 << 30)) >> 31, INT32_MAX)
 
 
 def shift_right_rounding(values: np.ndarray, amount: np.ndarray | int) -> np.ndarray:
