@@ -11,18 +11,17 @@ from systolith.load_engine import LoadEngine
 from systolith.ports import ActivationReadPort
 from systolith_sim.axi_memory import AxiMemory
 from systolith_sim.pysim import StreamMonitor, put, simulate
+from systolith_sim.transfers import EnginePulses, random_transfer
+from systolith_sim.transfers import transfer as base_transfer
 from systolith_spec.commands import Space
 from systolith_spec.dma_timing import (
-    LOAD_FIRST_REQUEST, LOAD_RETIRE, burst_bytes, load_cycles, run_bursts, transfer_beats, transfer_bursts,
+    LOAD_FIRST_REQUEST, LOAD_RETIRE, burst_bytes, load_cycles, load_retires, run_bursts, transfer_beats, transfer_bursts,
     transfer_runs,
 )
 from systolith_spec.presets import preset
 from systolith_spec.registers import ErrorCode
 
 BASE = 0x4000_0000
-_DEFAULTS = dict(space=0, memory=0, buffer=0, length=1, count_1=1, count_2=1, memory_step_1=0, buffer_step_1=0,
-                 memory_step_2=0, buffer_step_2=0)
-
 
 def make_config(*, axi_data_width=64, rows=8, burst_beats=16, outstanding_reads=8):
     return replace(preset("small-8x8"), rows=rows, activation_bytes=4096, axi_data_width=axi_data_width,
@@ -30,7 +29,7 @@ def make_config(*, axi_data_width=64, rows=8, burst_beats=16, outstanding_reads=
 
 
 def transfer(**fields):
-    return _DEFAULTS | fields
+    return base_transfer(**{"space": Space.ACTIVATION, **fields})
 
 
 class Buffers:
@@ -74,28 +73,6 @@ class Buffers:
         self.writes.append(cycle)
 
 
-class Pulses:
-    """Background testbench: cycles of retire pulses, strobes and errors."""
-
-    def __init__(self, dut):
-        self._dut = dut
-        self.retires, self.errors, self.beats = [], [], 0
-        self.stall_input = self.stall_output = 0
-
-    async def __call__(self, ctx):
-        dut, cycle = self._dut, 0
-        async for _, _, retire, beat, error, stall_input, stall_output in ctx.tick().sample(
-                dut.retire, dut.beat, dut.error, dut.stall_input, dut.stall_output):
-            if retire:
-                self.retires.append(cycle)
-            if error.valid:
-                self.errors.append((error.code, error.address, error.response))
-            self.beats += beat
-            self.stall_input += stall_input
-            self.stall_output += stall_output
-            cycle += 1
-
-
 def wanted(config, commands, memory):
     sizes = {Space.ACTIVATION: config.activation_bytes, Space.WEIGHT: config.weight_bytes,
              Space.PARAMETER: config.parameter_bytes}
@@ -114,7 +91,7 @@ def run(config, commands, *, latency=1, stall=0.0, buffer_stall=0.0, seed=0, com
     contents = bytearray(random.Random(seed).randbytes(memory_size))
     memory = AxiMemory(contents, config=config, origin=BASE, latency=latency, stall=stall, seed=seed)
     buffers = Buffers(dut, config, stall=buffer_stall, seed=seed)
-    pulses = Pulses(dut)
+    pulses = EnginePulses(dut)
     monitor = StreamMonitor(dut.axi.ar, name="ar")
     commands_monitor = StreamMonitor(dut.command, name="command")
 
@@ -140,27 +117,9 @@ def run(config, commands, *, latency=1, stall=0.0, buffer_stall=0.0, seed=0, com
     return pulses, memory, buffers
 
 
-def random_transfer(config, rng, *, longest=200):
+def random_load(config, rng, **options):
     space = rng.choice([Space.ACTIVATION] * 4 + [Space.WEIGHT, Space.PARAMETER])
-    align = 1 if space == Space.ACTIVATION else config.axi_bytes
-    length = rng.choice([rng.randrange(1, 12), rng.randrange(1, longest)])
-    length = -(-length // align) * align
-    count_1, count_2 = rng.choice([(1, 1), (rng.randrange(1, 6), 1), (rng.randrange(1, 5), rng.randrange(1, 4))])
-
-    def step(low, high):
-        return rng.randrange(low, high) // align * align
-
-    memory_step_1, memory_step_2 = step(0, 300), step(0, 2000)
-    buffer_step_1, buffer_step_2 = step(0, 300), step(0, 900)
-    memory = step(0, 8000)
-    if align == 1 and rng.random() < 0.3:
-        # Negative strides wrap modulo 2**32 and 2**24.
-        memory += count_1 * memory_step_1
-        memory_step_1 = -memory_step_1 % 2**32
-        buffer_step_1 = -buffer_step_1 % 2**24
-    return transfer(space=space, memory=memory, buffer=step(0, 1 << 24), length=length,
-                    count_1=count_1, count_2=count_2, memory_step_1=memory_step_1, memory_step_2=memory_step_2,
-                    buffer_step_1=buffer_step_1, buffer_step_2=buffer_step_2)
+    return {"space": space, **random_transfer(config, rng, space=space, **options)}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -169,7 +128,7 @@ def test_random_transfers(axi_data_width, rows, burst_beats, seed):
     config = make_config(axi_data_width=axi_data_width, rows=rows, burst_beats=burst_beats,
                          outstanding_reads=(8, 1, 3)[seed])
     rng = random.Random(seed)
-    commands = [random_transfer(config, rng) for _ in range(20)]
+    commands = [random_load(config, rng) for _ in range(20)]
     run(config, commands, latency=(1, 7, 20)[seed], stall=(0.0, 0.3, 0.1)[seed],
         buffer_stall=(0.0, 0.3, 0.5)[seed], command_stall=(0.0, 0.5, 0.0)[seed], seed=seed)
 
@@ -226,13 +185,22 @@ def test_timing_formulas(fields, latency):
     assert pulses.retires[0] - pulses.accepts[0] == load_cycles(config, fields, memory_latency=latency)
 
 
-def test_timing_with_many_short_bursts():
-    """When slots are few, a burst costs its round trip; the formula stays within a few percent."""
-    config = make_config(outstanding_reads=4)
-    fields = transfer(length=8, count_1=100, memory_step_1=100, buffer_step_1=8)
-    pulses, _, _ = run(config, [fields], latency=20)
-    cycles = pulses.retires[0] - pulses.accepts[0]
-    assert abs(cycles - load_cycles(config, fields, memory_latency=20)) <= 0.05 * cycles
+@pytest.mark.parametrize(("latency", "slots"), [(1, 8), (20, 4), (20, 1), (6, 3)])
+def test_timing_of_sequences(latency, slots):
+    """Retire cycles of random sequences are exactly those of the formulas."""
+    config = make_config(outstanding_reads=slots)
+    rng = random.Random(latency)
+    commands = [random_load(config, rng, longest=400) for _ in range(15)]
+    commands.append(transfer(length=8, count_1=50, memory_step_1=100, buffer_step_1=8))
+    pulses, _, _ = run(config, commands, latency=latency)
+    accept = pulses.accepts[0]
+    assert [cycle - accept for cycle in pulses.retires] == load_retires(config, commands, memory_latency=latency)
+
+
+def test_bursts_in_flight():
+    config = make_config(outstanding_reads=3)
+    _, memory, _ = run(config, [transfer(length=2000)], latency=200)
+    assert [cycle < memory.read_beats[0] for cycle in memory.read_requests] == [True] * 3 + [False] * 13
 
 
 def test_retire_means_written():
@@ -248,7 +216,7 @@ def test_error_response(response):
     config = make_config(burst_beats=4)
     dut = LoadEngine(config=config)
     memory = AxiMemory(bytearray(4096), config=config, origin=BASE, latency=5, errors={BASE + 70: response})
-    pulses = Pulses(dut)
+    pulses = EnginePulses(dut)
 
     async def testbench(ctx):
         ctx.set(dut.base, BASE)
@@ -272,7 +240,7 @@ def test_limit(limit, fields, bad):
     config = make_config()
     dut = LoadEngine(config=config)
     memory = AxiMemory(bytearray(4096), config=config, origin=BASE)
-    pulses = Pulses(dut)
+    pulses = EnginePulses(dut)
 
     async def testbench(ctx):
         ctx.set(dut.base, BASE)
@@ -305,7 +273,7 @@ def test_abort(after):
     contents = bytearray(random.Random(1).randbytes(1 << 16))
     memory = AxiMemory(contents, config=config, origin=BASE, latency=9, stall=0.2, seed=after)
     buffers = Buffers(dut, config, stall=0.2)
-    pulses = Pulses(dut)
+    pulses = EnginePulses(dut)
 
     async def testbench(ctx):
         ctx.set(dut.base, BASE)

@@ -21,7 +21,7 @@ class LoadEngine(Component):
     """Executes LOAD commands: read bursts run ahead of the data, across runs and commands.
 
     Dataflow: walker (runs) -> splitter (bursts) -> read address channel and, with the same burst, the plan: a
-    FIFO of bursts whose data is still to come. Its depth is the number of bursts in flight. The head of the plan
+    FIFO of bursts whose data is still to come; at most ``config.outstanding_reads`` are in flight. The head of the plan
     says for each read beat where it goes: lane 0 of a beat is buffer address ``buffer - memory % axi_bytes`` plus
     the beats before, lanes outside the run are masked, and the unaligned write port of the activation buffer
     shifts the bytes. A two-deep buffer keeps the write port's ``ready`` out of the read channel.
@@ -90,25 +90,29 @@ class LoadEngine(Component):
         connect(m, command=flipped(self.command), walker=walker.command)
         connect(m, request=request.o, ar=flipped(self.axi.ar))
         burst = splitter.bursts.payload
+        # A burst counts until its last beat; the plan alone would forget the one being received.
+        slots = Signal(range(config.outstanding_reads + 1), init=config.outstanding_reads)
+        issue = splitter.bursts.valid & splitter.bursts.ready
         m.d.comb += [
             walker.base.eq(self.base), walker.limit.eq(self.limit),
             walker.abort.eq(self.abort), splitter.abort.eq(self.abort),
-            splitter.bursts.ready.eq(plan.w_rdy & request.i.ready),
-            plan.w_en.eq(splitter.bursts.valid & request.i.ready),
+            splitter.bursts.ready.eq(slots.any() & request.i.ready),
+            plan.w_en.eq(issue),
             plan.w_data.eq(Value.cast(burst)),
-            request.i.valid.eq(splitter.bursts.valid & plan.w_rdy),
+            request.i.valid.eq(splitter.bursts.valid & slots.any()),
             request.i.payload.addr.eq(burst.address),
             request.i.payload.len.eq(burst.len),
             request.i.payload.id.eq(AXI_ID_LOAD),
         ]
-        current_valid, writes = self._place_beats(m, plan, walker)
+        complete, writes = self._place_beats(m, plan, walker)
         self._write(m, writes)
+        m.d.sync += slots.eq(slots - issue + complete)
         m.d.comb += self.busy.eq(
-            walker.busy | splitter.bursts.valid | (plan.level != 0) | current_valid | writes.valid | self.retire)
+            walker.busy | splitter.bursts.valid | (slots != config.outstanding_reads) | writes.valid | self.retire)
         return m
 
     def _place_beats(self, m, plan, walker):
-        """Give each read beat its address and mask; returns (burst present, stream of writes)."""
+        """Give each read beat its address and mask; returns (burst complete, stream of writes)."""
         config = self.config
         step = config.axi_bytes
         current = Signal(burst_layout(config), reset_less=True)
@@ -145,7 +149,7 @@ class LoadEngine(Component):
             with m.If(plan.r_rdy & head.run_first):
                 m.d.sync += buffer.eq(head.buffer)
         self._report(m, walker, fire & read.payload.resp[1], current.address)
-        return current_valid, writes.o
+        return fire & last_beat, writes.o
 
     def _report(self, m, walker, bad_response, address):
         reported = Signal()

@@ -1,18 +1,18 @@
-"""Beats, bursts and cycles of LOAD and STORE, as formulas.
+"""Beats, bursts and cycles of LOAD and STORE.
 
-The numbers of beats and bursts are exact. :func:`transfer_cycles` is the time that a transfer keeps its data
-channel occupied when memory answers at once every cycle; the latencies below come on top, once per transfer that
-finds its engine idle (transfers that follow each other overlap them).
+The numbers of beats and bursts are exact whatever memory does. The cycles are exact for a memory with a constant
+latency and no stalls and for a free activation bank; they are lower bounds otherwise.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 
 from systolith_spec.config import AcceleratorConfig
 
 __all__ = [
     "COMMAND_CYCLES", "LOAD_FIRST_REQUEST", "LOAD_RETIRE", "STORE_FIRST_BEAT", "STORE_FIRST_REQUEST", "STORE_RETIRE",
-    "burst_bytes", "run_beats", "run_bursts", "transfer_beats", "transfer_bursts", "transfer_cycles", "transfer_runs",
-    "load_cycles", "store_cycles",
+    "burst_bytes", "load_cycles", "load_retires", "run_beats", "run_bursts", "store_cycles", "store_retires",
+    "transfer_beats", "transfer_bursts", "transfer_runs",
 ]
 
 COMMAND_CYCLES = 3
@@ -27,6 +27,8 @@ STORE_FIRST_BEAT = 12
 """Cycles from an accepted STORE to the first W beat, engine idle before and buffer free."""
 STORE_RETIRE = 1
 """Cycles from the last B response to retire."""
+_FIRST_ISSUE = 4
+"""Cycles from an accepted command until its first burst leaves the splitter."""
 
 
 def burst_bytes(config: AcceleratorConfig) -> int:
@@ -71,33 +73,71 @@ def transfer_bursts(config: AcceleratorConfig, fields: dict[str, int]) -> int:
     return sum(len(run_bursts(config, memory, fields["length"])) for memory, _ in transfer_runs(fields))
 
 
-def transfer_cycles(config: AcceleratorConfig, fields: dict[str, int], *, memory_latency: int = 0) -> int:
-    """Cycles between the first and the last beat of a transfer (inclusive) in steady state.
+def load_retires(config: AcceleratorConfig, transfers: Iterable[dict[str, int]], *, memory_latency: int) -> list[int]:
+    """Cycles at which LOADs retire, counted from the cycle in which the first is accepted.
 
-    The data channel moves a beat a cycle; a burst leaves a cycle; a burst slot is occupied from the request to the
-    last beat, so ``outstanding_reads`` bursts take at least ``memory_latency`` plus the slot turnaround.
+    Every command is offered at once, memory answers ``memory_latency`` (at least 1) cycles after a request and
+    then once a cycle, the activation bank is free: the engine's own speed.
 
     Parameters
     ----------
     config : AcceleratorConfig
-    fields : dict
-        Fields of the command.
+    transfers : iterable of dict
+        Fields of each command.
     memory_latency : int
-        Cycles from a request to its first beat (LOAD), or from the last beat to the response (STORE).
+        Cycles from a request to its first beat.
     """
-    beats, bursts = transfer_beats(config, fields), transfer_bursts(config, fields)
-    slots = -(-bursts // config.outstanding_reads) - 1
-    turnaround = memory_latency + 4
-    return max(beats, bursts + slots * max(turnaround - config.outstanding_reads, 0))
+    last_beat = -1
+
+    def finish(issue, beats):
+        nonlocal last_beat
+        last_beat = max(issue + LOAD_FIRST_REQUEST - _FIRST_ISSUE + memory_latency, last_beat + 1) + beats - 1
+        return last_beat
+
+    return [cycle + LOAD_RETIRE for cycle in _timeline(config, transfers, finish)]
+
+
+def store_retires(config: AcceleratorConfig, transfers: Iterable[dict[str, int]], *, memory_latency: int) -> list[int]:
+    """Cycles at which STOREs retire; as :func:`load_retires`.
+
+    ``memory_latency`` is the number of cycles (at least 1) from the last beat of a burst to its response.
+    """
+    last_beat = response = -1
+
+    def finish(issue, beats):
+        nonlocal last_beat, response
+        last_beat = max(issue + STORE_FIRST_BEAT - _FIRST_ISSUE, last_beat + 1) + beats - 1
+        response = max(last_beat + memory_latency, response + 1)
+        return response
+
+    return [cycle + STORE_RETIRE for cycle in _timeline(config, transfers, finish)]
+
+
+def _timeline(config, transfers, finish):
+    """Last cycle of the last burst of each transfer; ``finish(issue, beats)`` gives that of a burst."""
+    slots = deque([-1] * config.outstanding_reads, maxlen=config.outstanding_reads)
+    ends = []
+    accept, taken, issue = 0, 0, -1
+    for fields in transfers:
+        step = accept + 1
+        for memory, _ in transfer_runs(fields):
+            # A run waits in its register until the splitter has issued the last burst of the run before.
+            step = max(step + 1, taken)
+            taken = max(step + 1, issue)
+            issue = max(issue, taken)
+            for _, beats in run_bursts(config, memory, fields["length"]):
+                issue = max(issue + 1, slots[0] + 1)
+                slots.append(finish(issue, beats))
+        ends.append(slots[-1])
+        accept = step + 1
+    return ends
 
 
 def load_cycles(config: AcceleratorConfig, fields: dict[str, int], *, memory_latency: int) -> int:
     """Cycles from accepting a LOAD to its retire, engine idle before and activation bank free."""
-    return (LOAD_FIRST_REQUEST + memory_latency + transfer_cycles(config, fields, memory_latency=memory_latency) - 1
-            + LOAD_RETIRE)
+    return load_retires(config, [fields], memory_latency=memory_latency)[0]
 
 
 def store_cycles(config: AcceleratorConfig, fields: dict[str, int], *, memory_latency: int) -> int:
     """Cycles from accepting a STORE to its retire, engine idle before and activation bank free."""
-    return (STORE_FIRST_BEAT + transfer_cycles(config, fields, memory_latency=memory_latency) - 1 + memory_latency
-            + STORE_RETIRE)
+    return store_retires(config, [fields], memory_latency=memory_latency)[0]
