@@ -4,7 +4,6 @@ import random
 
 import pytest
 from amaranth.hdl import Signal
-
 from systolith.accumulator_buffer import AccumulatorBuffer
 from systolith_sim.pysim import simulate
 from systolith_spec.config import AcceleratorConfig
@@ -23,7 +22,7 @@ def wrap(value):
 def test_updates_and_reads(rows, cols, busy):
     """Random updates with reads at random times; every read sees exactly the updates that are old enough."""
     config = make_config(rows, cols)
-    dut = AccumulatorBuffer(config)
+    dut = AccumulatorBuffer(config=config)
     generator = random.Random(rows)
     limit = rows << 14
     model = {entry: [0] * cols for entry in range(config.accumulator_entries)}
@@ -80,7 +79,7 @@ def test_updates_and_reads(rows, cols, busy):
 
 def test_accumulation_at_the_smallest_distance_wraps_around():
     config = make_config(2, 2)
-    dut = AccumulatorBuffer(config)
+    dut = AccumulatorBuffer(config=config)
     largest = (1 << (config.sum_width - 1)) - 1
     count = 20
 
@@ -104,7 +103,7 @@ def test_accumulation_at_the_smallest_distance_wraps_around():
 
 
 def test_reset_drops_updates_and_reads_in_flight():
-    dut = AccumulatorBuffer(make_config(2, 2))
+    dut = AccumulatorBuffer(config=make_config(2, 2))
     reset = Signal()
 
     async def testbench(ctx):

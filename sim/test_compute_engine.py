@@ -5,15 +5,20 @@ import random
 import numpy as np
 import pytest
 from amaranth.hdl import Signal
-
 from systolith.compute_engine import ComputeEngine
 from systolith_golden.machine import Machine
 from systolith_sim.pysim import simulate
 from systolith_spec.commands import COMMANDS, encode
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.timing import (
-    ACTIVATION_READ_LATENCY, WEIGHT_READ_LATENCY, compute_cycles, compute_latency, compute_tiles, compute_vectors,
-    tile_cycles, weight_lead,
+    ACTIVATION_READ_LATENCY,
+    WEIGHT_READ_LATENCY,
+    compute_cycles,
+    compute_latency,
+    compute_tiles,
+    compute_vectors,
+    tile_cycles,
+    weight_lead,
 )
 
 GEOMETRIES = [(2, 2), (3, 5), (4, 4), (5, 3), (8, 8)]
@@ -73,7 +78,7 @@ class Bench:
         self.commands = commands
         self.refuse = refuse
         self.latencies = activation_read_latency, weight_read_latency
-        self.dut = ComputeEngine(config, activation_read_latency=activation_read_latency,
+        self.dut = ComputeEngine(config=config, activation_read_latency=activation_read_latency,
                                  weight_read_latency=weight_read_latency)
         self.generator = random.Random(seed)
         contents = np.random.default_rng(seed)

@@ -5,9 +5,8 @@ import random
 
 import pytest
 from amaranth.hdl import Signal, unsigned
-
 from systolith.window import Level, WindowWalker
-from systolith_sim.pysim import StreamMonitor, put, get, simulate, sink, source
+from systolith_sim.pysim import StreamMonitor, get, put, simulate, sink, source
 
 COMPUTE_LEVELS = (
     Level(name="block", kind="plain"),

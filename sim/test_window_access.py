@@ -4,7 +4,6 @@ import random
 
 import pytest
 from amaranth.hdl import unsigned
-
 from systolith.window_access import WindowAccess
 from systolith_sim.pysim import StreamMonitor, expect, simulate, source
 

@@ -3,10 +3,10 @@
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Component, In, Out
+from systolith_spec.timing import ACCUMULATE_CYCLES
 
 from systolith.block_ram import block_ram
 from systolith.delay import delay
-from systolith_spec.timing import ACCUMULATE_CYCLES
 
 __all__ = ["AccumulatorBuffer", "AccumulatorReadPort"]
 
@@ -81,7 +81,7 @@ class AccumulatorBuffer(Component):
     read_latency = 3
     """Cycles from an accepted read to its data."""
 
-    def __init__(self, config):
+    def __init__(self, *, config):
         self._config = config
         entry_shape = range(config.accumulator_entries)
         super().__init__({
@@ -115,7 +115,7 @@ class AccumulatorBuffer(Component):
         m.d.sync += [s3_entry.eq(s2_entry), s3_write.eq(Mux(s2_valid, Mux(s2_half, 0b10, 0b01), 0))]
         for half in range(2):
             m.submodules[f"half_{half}"] = ram = block_ram(
-                style="generic", width=32 * cols, depth=self.config.accumulator_depth)
+                style=self.config.multiplier_style, width=32 * cols, depth=self.config.accumulator_depth)
             updating = fetch & (update.entry[-1] == half)
             m.d.comb += [
                 ram.r_en.eq(1),

@@ -4,13 +4,13 @@ from amaranth import *
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
+from systolith_spec.timing import MINIMUM_TILE_CYCLES
 
 from systolith.delay import delay
 from systolith.ports import ActivationReadPort
 from systolith.shapes import command_layout
 from systolith.window import Level, WindowWalker
 from systolith.window_access import WindowAccess
-from systolith_spec.timing import MINIMUM_TILE_CYCLES
 
 __all__ = ["ActivationFeeder"]
 
@@ -46,7 +46,7 @@ class ActivationFeeder(Component):
         ``final`` (last vector of its command). ``swap`` and ``final`` are low while ``valid`` is low.
     """
 
-    def __init__(self, config, *, read_latency, extra_delay=0):
+    def __init__(self, *, config, read_latency, extra_delay=0):
         self._config = config
         self._read_latency = read_latency
         self._extra_delay = extra_delay

@@ -3,6 +3,11 @@
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
+from systolith_spec.timing import (
+    ACTIVATION_READ_LATENCY,
+    WEIGHT_READ_LATENCY,
+    weight_lead,
+)
 
 from systolith.accumulator_buffer import AccumulatorBuffer, AccumulatorReadPort
 from systolith.activation_feeder import ActivationFeeder
@@ -11,7 +16,6 @@ from systolith.delay import delay
 from systolith.ports import ActivationReadPort, WeightReadPort
 from systolith.shapes import command_layout
 from systolith.weight_feeder import WeightFeeder
-from systolith_spec.timing import ACTIVATION_READ_LATENCY, WEIGHT_READ_LATENCY, weight_lead
 
 __all__ = ["ComputeEngine"]
 
@@ -56,7 +60,7 @@ class ComputeEngine(Component):
     _IN_FLIGHT_WIDTH = 8
     """Bits of the count of commands in flight; the pipeline holds less than rows + cols + 32 of them."""
 
-    def __init__(self, config, *, activation_read_latency=ACTIVATION_READ_LATENCY,
+    def __init__(self, *, config, activation_read_latency=ACTIVATION_READ_LATENCY,
                  weight_read_latency=WEIGHT_READ_LATENCY):
         self._config = config
         self._activation_read_latency = activation_read_latency
@@ -84,12 +88,12 @@ class ComputeEngine(Component):
             config, activation_read_latency=self._activation_read_latency,
             weight_read_latency=self._weight_read_latency)
         m.submodules.weight_feeder = weight_feeder = WeightFeeder(
-            config, read_latency=self._weight_read_latency, lead=lead)
+            config=config, read_latency=self._weight_read_latency, lead=lead)
         m.submodules.activation_feeder = activation_feeder = ActivationFeeder(
-            config, read_latency=self._activation_read_latency, extra_delay=activation_delay)
+            config=config, read_latency=self._activation_read_latency, extra_delay=activation_delay)
         m.submodules.array = array = AlignedArray(
             rows=config.rows, cols=config.cols, style=config.multiplier_style)
-        m.submodules.accumulator_buffer = accumulator_buffer = AccumulatorBuffer(config)
+        m.submodules.accumulator_buffer = accumulator_buffer = AccumulatorBuffer(config=config)
         connect(m, weight_port=weight_feeder.read, weights=flipped(self.weights))
         connect(m, activation_port=activation_feeder.read, activations=flipped(self.activations))
         connect(m, accumulator_port=accumulator_buffer.read, accumulators=flipped(self.accumulators))

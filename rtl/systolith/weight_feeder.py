@@ -44,7 +44,7 @@ class WeightFeeder(Component):
         The data of the read port are row ``load_row`` of a tile.
     """
 
-    def __init__(self, config, *, read_latency, lead):
+    def __init__(self, *, config, read_latency, lead):
         if lead < 1:
             raise ValueError(f"Weight feeder lead must be at least 1, not {lead!r}")
         self._config = config

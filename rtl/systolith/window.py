@@ -8,7 +8,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from systolith.shapes import ADDRESS_WIDTH
 
-__all__ = ["BYTE_WIDTH", "Level", "ROW_WIDTH", "WindowWalker"]
+__all__ = ["BYTE_WIDTH", "ROW_WIDTH", "Level", "WindowWalker"]
 
 ROW_WIDTH = 18
 """Bits of a signed row coordinate: a 16-bit slab with room for padding on both sides."""
@@ -90,7 +90,7 @@ class WindowWalker(Component):
     """
 
     def __init__(self, *, levels, address_width=ADDRESS_WIDTH, row_width=ROW_WIDTH, byte_width=BYTE_WIDTH,
-                 context_shape=unsigned(0)):
+                 context_shape=0):
         levels = tuple(levels)
         names = [level.name for level in levels]
         if not levels:

@@ -17,8 +17,8 @@ class WindowAccess(Component):
 
     Lane ``l`` of a position is byte ``byte + l`` of its row; it is inside when ``0 <= byte + l < row_bytes`` and
     ``0 <= row < rows``. Three stages: (1) address and distances to the ends of the row, (2) distances clipped
-    to the number of lanes, (3) mask. The stages move together; a skid buffer behind them keeps ``i.ready``
-    free of the path from ``o.ready``. One position per cycle.
+    to the number of lanes, (3) mask. A skid buffer before the third, whose registers are the outputs, cuts the
+    path from ``o.ready`` to ``i.ready``. One position per cycle.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class WindowAccess(Component):
     """Cycles from a position to its access while nothing stalls."""
 
     def __init__(self, *, lanes, address_width=ADDRESS_WIDTH, row_width=ROW_WIDTH, byte_width=BYTE_WIDTH,
-                 context_shape=unsigned(0)):
+                 context_shape=0):
         if isinstance(lanes, bool) or not isinstance(lanes, int) or lanes < 1:
             raise ValueError(f"Window access lanes must be a positive integer, not {lanes!r}")
         self._lanes = lanes
@@ -77,36 +77,43 @@ class WindowAccess(Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.skid = skid = SkidBuffer(shape=self.access_shape)
+        s2_shape = data.StructLayout({
+            "addr": len(self.i.payload.row_addr), "before": range(self.lanes + 1), "end": range(self.lanes + 1),
+            "context": self._context_shape,
+        })
+        m.submodules.skid = skid = SkidBuffer(shape=s2_shape)
+        proceed, s1_valid, s2_valid = Signal(), Signal(), Signal()
+        s1_context = Signal(self._context_shape, reset_less=True)
+        s2 = Signal(s2_shape, reset_less=True)
         m.d.comb += [
-            self.o.valid.eq(skid.o.valid),
-            self.o.payload.eq(skid.o.payload),
-            skid.o.ready.eq(self.o.ready),
+            proceed.eq(~s2_valid | skid.i.ready),
+            self.i.ready.eq(proceed),
+            skid.i.valid.eq(s2_valid),
+            skid.i.payload.eq(s2),
         ]
-        valid = [self.i.valid, Signal(name="s1_valid"), Signal(name="s2_valid"), Signal(name="s3_valid")]
-        context = [self.i.payload.context] + [
-            Signal(self._context_shape, name=f"s{stage}_context", reset_less=True) for stage in (1, 2, 3)]
-        proceed = Signal()
-        m.d.comb += [proceed.eq(~valid[3] | skid.i.ready), self.i.ready.eq(proceed), skid.i.valid.eq(valid[3])]
         with m.If(proceed):
-            for stage in range(3):
-                m.d.sync += [valid[stage + 1].eq(valid[stage]), context[stage + 1].eq(context[stage])]
+            m.d.sync += [s1_valid.eq(self.i.valid), s2_valid.eq(s1_valid)]
+            m.d.sync += [s1_context.eq(self.i.payload.context), s2.context.eq(s1_context)]
+        self._measure(m, proceed, s2)
+        self._mask(m, skid.o)
+        return m
 
-        lane_bits = bits_for(self.lanes)
-        bound = range(self.lanes + 1)
+    def _measure(self, m, proceed, s2):
+        """Stages 1 and 2: address, and the lanes ``before`` to ``end - 1`` that lie inside."""
+        lanes, lane_bits = self.lanes, bits_for(self.lanes)
+        position = self.i.payload
 
         # Stage 1: address, lanes before the start of the row, bytes left in the row.
-        position = self.i.payload
         s1_addr = Signal.like(position.row_addr, reset_less=True)
-        s1_before = Signal(bound, reset_less=True)
-        s1_left = Signal(signed(max(len(position.byte), len(position.row_bytes) + 1) + 1), reset_less=True)
+        s1_before = Signal(range(lanes + 1), reset_less=True)
+        s1_left = Signal((position.row_bytes - position.byte).shape(), reset_less=True)
         s1_inside = Signal(reset_less=True)
-        before = Signal(bound)
+        before = Signal(range(lanes + 1))
         with m.If(position.byte < 0):
             # A start more than `lanes` bytes before the row leaves no lane inside.
             far = ~position.byte[lane_bits:].all()
             nearby = (-position.byte)[:lane_bits + 1]
-            m.d.comb += before.eq(Mux(far | (nearby > self.lanes) | (nearby == 0), self.lanes, nearby))
+            m.d.comb += before.eq(Mux(far | (nearby > lanes), lanes, nearby))
         with m.If(proceed):
             m.d.sync += [
                 s1_addr.eq(position.row_addr + position.byte),
@@ -115,25 +122,32 @@ class WindowAccess(Component):
                 s1_inside.eq((position.row >= 0) & (position.row < position.rows)),
             ]
 
-        # Stage 2: lanes [before, end) are inside.
-        s2_addr = Signal.like(s1_addr, reset_less=True)
-        s2_before = Signal(bound, reset_less=True)
-        s2_end = Signal(bound, reset_less=True)
-        end = Signal(bound)
+        # Stage 2: clip to the number of lanes.
+        end = Signal(range(lanes + 1))
         with m.If(~s1_inside | s1_left[-1]):
             m.d.comb += end.eq(0)
-        with m.Elif(s1_left[lane_bits:-1].any() | (s1_left[:lane_bits] > self.lanes)):
-            m.d.comb += end.eq(self.lanes)
+        with m.Elif(s1_left[lane_bits:-1].any() | (s1_left[:lane_bits] > lanes)):
+            m.d.comb += end.eq(lanes)
         with m.Else():
             m.d.comb += end.eq(s1_left[:lane_bits])
         with m.If(proceed):
-            m.d.sync += [s2_addr.eq(s1_addr), s2_before.eq(s1_before), s2_end.eq(end)]
+            m.d.sync += [s2.addr.eq(s1_addr), s2.before.eq(s1_before), s2.end.eq(end)]
 
-        # Stage 3: thermometer decoder.
+    def _mask(self, m, bounds):
+        """Stage 3: thermometer decoder, output registers."""
+        s3_valid = Signal()
         s3_access = Signal(self.access_shape, reset_less=True)
-        with m.If(proceed):
-            m.d.sync += s3_access.addr.eq(s2_addr)
+        m.d.comb += [
+            bounds.ready.eq(~s3_valid | self.o.ready),
+            self.o.valid.eq(s3_valid),
+            self.o.payload.eq(s3_access),
+        ]
+        with m.If(bounds.ready):
+            m.d.sync += [
+                s3_valid.eq(bounds.valid),
+                s3_access.addr.eq(bounds.payload.addr),
+                s3_access.context.eq(bounds.payload.context),
+            ]
             for lane in range(self.lanes):
-                m.d.sync += s3_access.mask[lane].eq((s2_before <= lane) & (lane < s2_end))
-        m.d.comb += [skid.i.payload.eq(s3_access), skid.i.payload.context.eq(context[3])]
-        return m
+                m.d.sync += s3_access.mask[lane].eq(
+                    (bounds.payload.before <= lane) & (lane < bounds.payload.end))

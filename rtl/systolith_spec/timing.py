@@ -8,8 +8,8 @@ from systolith_spec.config import AcceleratorConfig
 
 __all__ = [
     "ACCUMULATE_CYCLES", "ACTIVATION_READ_LATENCY", "MINIMUM_TILE_CYCLES", "MULTIPLIER_LATENCY",
-    "WEIGHT_READ_LATENCY", "array_latency", "compute_cycles", "compute_latency", "compute_tiles", "compute_vectors",
-    "tile_cycles", "weight_lead",
+    "WEIGHT_READ_LATENCY", "array_latency", "compute_cycles", "compute_latency", "compute_start", "compute_tail",
+    "compute_tiles", "compute_vectors", "tile_cycles", "weight_lead",
 ]
 
 MULTIPLIER_LATENCY = 3
@@ -71,14 +71,28 @@ def compute_cycles(config: AcceleratorConfig, vectors: int, tiles: int) -> int:
     return tiles * tile_cycles(config, vectors)
 
 
+def compute_start(config: AcceleratorConfig, *, activation_read_latency: int = ACTIVATION_READ_LATENCY,
+                  weight_read_latency: int = WEIGHT_READ_LATENCY) -> int:
+    """Cycles from the acceptance of a command by an idle engine to the read of its first vector."""
+    lead, _, _ = weight_lead(config, activation_read_latency=activation_read_latency,
+                             weight_read_latency=weight_read_latency)
+    return max(1 + max(config.rows - lead, 1), _FIRST_REQUEST)
+
+
+def compute_tail(config: AcceleratorConfig, *, activation_read_latency: int = ACTIVATION_READ_LATENCY,
+                 weight_read_latency: int = WEIGHT_READ_LATENCY) -> int:
+    """Cycles from the accepted read of the last vector of a command to its retire pulse."""
+    _, activation_delay, _ = weight_lead(config, activation_read_latency=activation_read_latency,
+                                         weight_read_latency=weight_read_latency)
+    # Lane multiplexer, then the array; the accumulator entry is read ACCUMULATE_CYCLES - 1 before it is written,
+    # two of these cycles overlap with the array.
+    return activation_read_latency + 1 + activation_delay + array_latency(config) + ACCUMULATE_CYCLES - 3
+
+
 def compute_latency(config: AcceleratorConfig, vectors: int, tiles: int, *,
                     activation_read_latency: int = ACTIVATION_READ_LATENCY,
                     weight_read_latency: int = WEIGHT_READ_LATENCY) -> int:
     """Cycles from the acceptance of a COMPUTE command by an idle engine to its retire pulse, without stalls."""
-    lead, activation_delay, _ = weight_lead(config, activation_read_latency=activation_read_latency,
-                                            weight_read_latency=weight_read_latency)
-    first = max(1 + max(config.rows - lead, 1), _FIRST_REQUEST)
-    last = first + (tiles - 1) * tile_cycles(config, vectors) + vectors - 1
-    # Lane multiplexer, then the array; the accumulator entry is read ACCUMULATE_CYCLES - 1 before it is written,
-    # two of these cycles overlap with the array.
-    return last + activation_read_latency + 1 + activation_delay + array_latency(config) + ACCUMULATE_CYCLES - 3
+    latencies = {"activation_read_latency": activation_read_latency, "weight_read_latency": weight_read_latency}
+    stream = (tiles - 1) * tile_cycles(config, vectors) + vectors - 1
+    return compute_start(config, **latencies) + stream + compute_tail(config, **latencies)
