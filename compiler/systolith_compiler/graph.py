@@ -148,7 +148,8 @@ class Operator:
     Attributes
     ----------
     index : int
-        Position in `Graph.operators`.
+        Position in the model file. Equal to the position in `Graph.operators` unless operators in front of it
+        were evaluated while reading (shape arithmetic).
     kind : str
         TFLite's name, such as "CONV_2D"; "CUSTOM(name)" for custom operators.
     inputs, outputs : tuple of int

@@ -36,7 +36,7 @@ def fold_shape_arithmetic(graph: Graph) -> Graph:
             remaining.append(operator)
             continue
         tensor = tensors[operator.outputs[0]]
-        value = np.ascontiguousarray(value.reshape(tensor.shape).astype(tensor.dtype))
+        value = np.array(value, tensor.dtype, order="C").reshape(tensor.shape)
         value.setflags(write=False)
         tensors[tensor.index] = replace(tensor, data=value)
     return replace(graph, tensors=tensors, operators=remaining)

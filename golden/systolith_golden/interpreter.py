@@ -59,7 +59,7 @@ def run(graph: Graph, inputs: Sequence[np.ndarray], rounding: str = "double") ->
     for operator in graph.operators:
         call = Call(graph, operator, values, rounding)
         try:
-            values[operator.outputs[0]] = np.ascontiguousarray(OPERATORS[operator.kind](call))
+            values[operator.outputs[0]] = np.asarray(OPERATORS[operator.kind](call), order="C")
         except (ValueError, IndexError, ZeroDivisionError) as error:
             raise ModelError(
                 f"Operator {operator.index} ({operator.kind}) is inconsistent: {error}"

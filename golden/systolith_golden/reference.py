@@ -67,7 +67,7 @@ class TfliteMicro:
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Run one inference and return the outputs."""
         for position, array in enumerate(inputs):
-            self._interpreter.set_input(np.ascontiguousarray(array), position)
+            self._interpreter.set_input(np.asarray(array, order="C"), position)
         self._interpreter.invoke()
         return [np.array(self._interpreter.get_output(i)) for i in range(len(self.graph.outputs))]
 

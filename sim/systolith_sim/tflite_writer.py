@@ -31,7 +31,9 @@ def write_tflite(graph: Graph, path: str | Path) -> None:
     Path(path).write_bytes(serialize_tflite(graph))
 
 
-def serialize_tflite(graph: Graph, *, external_buffers: bool = False, omit_zero_points: bool = False) -> bytes:
+def serialize_tflite(
+    graph: Graph, *, external_buffers: bool = False, omit_zero_points: bool = False
+) -> bytes:
     """Contents of a model file.
 
     Parameters
