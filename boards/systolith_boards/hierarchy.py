@@ -13,10 +13,8 @@ _DSPS = {"MULT18X18D": 1}
 _BLOCK_RAMS = {"DP16KD": 1, "PDPW16KD": 1}
 _NOT_CELLS = {"$scopeinfo"}
 _MODULE = re.compile(r"^\s*module\s+(\\\S+|[A-Za-z_][\w$]*)", re.MULTILINE)
-# Ends the designer's part of a name that yosys derives from the cells around a net.
-_DERIVED_NAME = re.compile(
-    r"[_.](TRELLIS_FF|LUT4|CCU2C|PFUMX|L6MUX21|MULT18X18D|DP16KD|TRELLIS_DPR16X4)(_|$).*|\$.*"
-)
+# Another file of the user; those of yosys itself have absolute names.
+_OTHER_FILE = re.compile(r"[^/|][^|]*:\d")
 
 
 @dataclass(frozen=True)
@@ -91,22 +89,47 @@ class Netlist:
             reverse=True,
         )
         self._read_modules(module, verilog, source, top)
+        self._nets = module["netnames"]
         self._drivers = self._named_drivers(module, verilog.split("\n"), source)
         self._instances = self._attribute()
 
-    @property
-    def cells(self):
-        """Type of each cell by its name."""
-        return {name: cell["type"] for name, cell in self._cells.items()}
-
     def instance(self, cell):
         """Return the instance path of a cell: ``""`` for the top module or an unknown cell."""
-        return self._instances.get(cell, "") or ""
+        return self._instances.get(self._packed(cell), "")
 
-    @staticmethod
-    def readable(name):
-        """Return the designer's part of a name that yosys derived from the cells around it."""
-        return _DERIVED_NAME.sub("", name) or name
+    def cell_label(self, cell):
+        """Return what a person calls a cell: the name of what it drives, and its type in brackets."""
+        cell = self._packed(cell)
+        if cell not in self._cells:
+            return cell
+        cell_type = self._cells[cell]["type"]
+        if cell_type in _DSPS or cell_type in _BLOCK_RAMS:
+            return f"{cell} [{cell_type}]"
+        connections, directions = self._cells[cell]["connections"], self._cells[cell]["port_directions"]
+        outputs = [bit for port, bits in connections.items() if directions[port] == "output" for bit in bits]
+        named = [self._drivers[bit] for bit in outputs if bit in self._drivers]
+        instance = self.instance(cell)
+        if not named:
+            return f"{instance}.(unnamed) [{cell_type}]"
+        path, name = named[0]
+        return f"{name} [{cell_type}]" if path == instance else f"{name} [{cell_type} in {instance}]"
+
+    def net_label(self, net):
+        """Return what a person calls a net, the name where it is driven, or None."""
+        match = re.fullmatch(r"(.*)\[(\d+)\]", net)
+        if net in self._nets:
+            bit = self._nets[net]["bits"][0]
+        elif match and match.group(1) in self._nets:
+            bit = self._nets[match.group(1)]["bits"][int(match.group(2))]
+        else:
+            bit = None
+        return self._drivers[bit][1] if bit in self._drivers else None
+
+    def _packed(self, cell):
+        """Return the name that a cell had before nextpnr packed it."""
+        while cell not in self._cells and "$" in cell:
+            cell = cell.rpartition("$")[0]
+        return cell
 
     def resources(self):
         """Return the :class:`Resources` of each instance path by itself, without the instances in it."""
@@ -145,9 +168,10 @@ class Netlist:
 
     def _path_of_line(self, attributes, name):
         """Return the instance path of the first line of the design in the ``src`` attribute, or None."""
-        match = self._source.search(attributes.get("src", ""))
+        source = attributes.get("src", "")
+        match = self._source.search(source)
         if match is None:
-            return None
+            return "" if _OTHER_FILE.match(source) else None
         index = bisect_right(self._starts, int(match.group(1))) - 1
         paths = self._instantiations.get(self._module_names[index], []) if index >= 0 else []
         if len(paths) == 1:
@@ -156,20 +180,33 @@ class Netlist:
         return by_name if by_name in paths else next(iter(paths), None)
 
     def _named_drivers(self, module, lines, source):
-        """Map each net bit with names of the design to the innermost instance where it is not an input."""
-        drivers = {}
+        """Map each net bit with names of the design to ``(path, name)`` where its driver is.
+
+        A net has a name in every instance it passes. Its driver is in the innermost one that it does not enter
+        as an input. Where synthesis has removed the driver's own name, another instance's stands in.
+        """
+        entered, names = defaultdict(set), defaultdict(list)
         for name, net in module["netnames"].items():
             attributes = net["attributes"]
             match = self._source.search(attributes.get("src", ""))
             if match is None or ("hdlname" not in attributes and "." in name):
                 continue
-            declaration = lines[int(match.group(1)) - 1]
-            if declaration.lstrip().startswith("input"):
+            *scopes, own = attributes.get("hdlname", name).split()
+            path = ".".join(scopes)
+            if lines[int(match.group(1)) - 1].lstrip().startswith("input"):
+                for bit in net["bits"]:
+                    entered[bit].add(path)
                 continue
-            path = ".".join(attributes["hdlname"].split()[:-1]) if "hdlname" in attributes else ""
-            for bit in net["bits"]:
-                if bit not in drivers or len(path) > len(drivers[bit]):
-                    drivers[bit] = path
+            # Names that Amaranth or yosys made up say less than the designer's.
+            rank = (len(scopes), not re.fullmatch(r"_\d+_|.*\$.*", own))
+            for index, bit in enumerate(net["bits"]):
+                label = f"{own}[{index}]" if len(net["bits"]) > 1 else own
+                names[bit].append((rank, path, f"{path}.{label}" if path else label))
+        drivers = {}
+        for bit, candidates in names.items():
+            outside = [entry for entry in candidates if entry[1] not in entered[bit]]
+            if outside:
+                drivers[bit] = max(outside, key=lambda entry: entry[0])[1:]
         return drivers
 
     def _attribute(self):
@@ -187,7 +224,7 @@ class Netlist:
         result, pending = {}, []
         for name, cell in self._cells.items():
             if cell["type"] in ("LUT4", "PFUMX", "L6MUX21"):
-                named = [self._drivers[bit] for bit in outputs[name] if bit in self._drivers]
+                named = [self._drivers[bit][0] for bit in outputs[name] if bit in self._drivers]
                 path = named[0] if named else None
             else:
                 path = self._path_of_line(cell["attributes"], name)

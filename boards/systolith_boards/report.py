@@ -34,7 +34,8 @@ class SynthesisReport:
         time the inside of a DSP whose registers are all used; its limit is in the data sheet of the FPGA.
     critical_path : list of dict
         Segments of that path in order: ``kind`` (clk-to-q, routing, logic, setup, clk-skew), ``ns``,
-        ``module`` (instance path), ``cell`` (name and type at the end of the segment) and ``net`` (None
+        ``module`` (instance path), ``cell`` (name, type and pin at the end of the segment; cells
+        that synthesis made up are unnamed) and ``net`` (None
         except for routing).
     hierarchy : list of dict
         ``module, lut, ff, dsp, bram`` of each instance *with* all instances in it, first the whole design,
@@ -149,16 +150,25 @@ def _area_table(report, depth):
 
 
 def _path_table(report, segments):
+    merged = []
+    for segment in report.critical_path:
+        # Stages of one carry chain differ by pins only.
+        through = segment["cell"].rpartition(".")[0]
+        key = (segment["kind"], f"to {through}" if segment["kind"] == "routing" else through)
+        if merged and merged[-1][0] == key:
+            merged[-1][1] += segment["ns"]
+        else:
+            merged.append([key, segment["ns"]])
     total = sum(segment["ns"] for segment in report.critical_path)
     table = Table(title=f"Critical path, {total:.2f} ns", title_justify="left", show_edge=False)
     table.add_column("ns", justify="right")
     table.add_column("Segment")
     table.add_column("Through", overflow="fold")
-    longest = sorted(report.critical_path, key=lambda segment: -segment["ns"])[:segments]
-    shown = [segment for segment in report.critical_path if segment in longest]
-    for segment in shown:
-        through = f"{segment['net']} -> {segment['cell']}" if segment["net"] else segment["cell"]
-        table.add_row(f"{segment['ns']:.2f}", segment["kind"], through)
-    if len(shown) < len(report.critical_path):
-        table.add_row("", "", f"and {len(report.critical_path) - len(shown)} shorter segments", style="dim")
+    shown = sorted(merged, key=lambda entry: -entry[1])[:segments]
+    for entry in merged:
+        if any(entry is one for one in shown):
+            (kind, through), delay = entry
+            table.add_row(f"{delay:.2f}", kind, Text(through))
+    if len(shown) < len(merged):
+        table.add_row("", "", f"and {len(merged) - len(shown)} shorter segments", style="dim")
     return table

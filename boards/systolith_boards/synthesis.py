@@ -19,7 +19,7 @@ from systolith_boards.tools import ECPPACK, NEXTPNR_ECP5, YOSYS, SynthesisError,
 
 __all__ = ["SynthesisError", "SynthesisReport", "render_table", "synthesise", "cache_folder"]
 
-_FLOW = 1  # to be raised with every change of this package that changes results; part of the cache's key
+_FLOW = 2  # to be raised with every change of this package that changes results; part of the cache's key
 _DESIGN, _WRAPPER, _NETLIST, _REPORT, _CONFIG = (
     "design.v", "wrapper.v", "netlist.json", "timing.json", "fpga.config",
 )  # fmt: skip
@@ -171,8 +171,8 @@ def _is_design(path, constraints):
 
 
 def _strip(path):
-    """Return an instance path or net name without the wrapper."""
-    return re.sub(r"^dut(\.|$)", "", path)
+    """Return an instance path or a label without the wrapper's instance."""
+    return re.sub(r"(^|(?<= ))dut(\.|(?=\]|$))", "", path)
 
 
 def _run_yosys(folder, verilog, top, constraints, progress):
@@ -245,15 +245,15 @@ def _read_timing(folder, netlist, constraints):
         ),
         [],
     )
-    types = netlist.cells
     segments = []
     for step in path:
         cell = step["to"]["cell"]
+        net = netlist.net_label(step["net"]) or step["net"] if "net" in step else None
         segments.append({
             "kind": step["type"],
             "ns": round(step["delay"], 3),
             "module": _strip(netlist.instance(cell)),
-            "cell": f"{_strip(netlist.readable(cell))} [{types.get(cell, 'packed')}].{step['to']['port']}",
-            "net": _strip(netlist.readable(step["net"])) if "net" in step else None,
+            "cell": f"{_strip(netlist.cell_label(cell))}.{step['to']['port']}",
+            "net": None if net is None else _strip(net),
         })  # fmt: skip
     return round(fmax["achieved"], 2), segments, available
