@@ -7,7 +7,7 @@ from systolith_spec.config import AcceleratorConfig
 from .emitter import Emitter, PlanError
 from .graph import Graph, UnsupportedError
 from .image import Image, LayerRecord, Step, TensorRecord
-from .layers import HostLayer, Layer, MatrixLayer, Storage
+from .layers import HostLayer, Layer, MatrixLayer, Storage, WindowLayer
 from .lowering import Lowered, lower
 from .matrix_schedule import MatrixSchedule
 from .memory_map import MemoryMap
@@ -37,15 +37,20 @@ def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "d
     UnsupportedError
         An operator cannot be executed, or cannot be cut into tiles that fit the buffers.
     """
-    lowered = lower(graph, rounding=Rounding[rounding.upper()], residual_add=config.residual_add, pooling=config.pooling)
-    failure = None
-    for placement in candidates(lowered, config):
-        try:
-            return _Compilation(lowered, config, placement, rounding).image()
-        except _LayerError as error:
-            failure = error
-    operator = next(op for op in graph.operators if op.index == failure.layer.operators[0])
-    raise UnsupportedError(graph, operator, f"it cannot be tiled for configuration {config.name!r}: {failure}")
+    on_host: set[int] = set()
+    while True:
+        lowered = lower(graph, rounding=Rounding[rounding.upper()], residual_add=config.residual_add,
+                        pooling=config.pooling, on_host=frozenset(on_host))
+        for placement in candidates(lowered, config):
+            try:
+                return _Compilation(lowered, config, placement, rounding).image()
+            except _LayerError as error:
+                failure = error
+        operator = next(op for op in graph.operators if op.index == failure.layer.operators[-1])
+        if not isinstance(failure.layer, WindowLayer) or operator.index in on_host:
+            raise UnsupportedError(graph, operator,
+                                   f"it cannot be tiled for configuration {config.name!r}: {failure}")
+        on_host.add(operator.index)
 
 
 class _LayerError(Exception):

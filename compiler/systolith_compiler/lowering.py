@@ -43,7 +43,7 @@ class Lowered:
 
 
 def lower(graph: Graph, *, rounding: Rounding = Rounding.DOUBLE, residual_add: bool = True,
-          pooling: bool = True) -> Lowered:
+          pooling: bool = True, on_host: frozenset[int] = frozenset()) -> Lowered:
     """Lower a graph.
 
     Parameters
@@ -53,6 +53,8 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.DOUBLE, residual_add: b
         Rule of every requantisation: DOUBLE is TensorFlow Lite Micro's.
     residual_add, pooling : bool
         Optional units of the accelerator; without them their operators run on the host.
+    on_host : frozenset of int
+        Operators that must run on the host in any case.
 
     Raises
     ------
@@ -60,13 +62,13 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.DOUBLE, residual_add: b
         An operator or type that neither the accelerator nor the host can execute.
     """
     check_supported(graph)
-    return _Lowering(graph, rounding, residual_add, pooling).result
+    return _Lowering(graph, rounding, residual_add, pooling, on_host).result
 
 
 class _Lowering:
     """State of one lowering: the graph is visited operator by operator, in execution order."""
 
-    def __init__(self, graph: Graph, rounding: Rounding, residual_add: bool, pooling: bool):
+    def __init__(self, graph: Graph, rounding: Rounding, residual_add: bool, pooling: bool, on_host: frozenset[int]):
         self.graph = graph
         self.rounding = rounding
         self.residual_add = residual_add and pooling
@@ -87,7 +89,7 @@ class _Lowering:
         for operator in graph.operators:
             if operator.index in self.consumed:
                 continue
-            handler = handlers.get(operator.kind)
+            handler = None if operator.index in on_host else handlers.get(operator.kind)
             if handler is None or not handler(operator):
                 self.host(operator)
 

@@ -152,7 +152,7 @@ class _Parser:
                 f"tensor {index} ({name!r}) is a variable, but state between inferences is not supported"
             )
         return Tensor(
-            index, name, tuple(shape), dtype, self.quantization(table, index, name, shape), data, type_name
+            index, name, tuple(shape), dtype, self.quantization(table, index, name, shape, dtype), data, type_name
         )
 
     def constant(
@@ -186,7 +186,9 @@ class _Parser:
         data.setflags(write=False)
         return data
 
-    def quantization(self, table, index: int, name: str, shape: list[int]) -> Quantization | None:
+    def quantization(
+        self, table, index: int, name: str, shape: list[int], dtype: np.dtype
+    ) -> Quantization | None:
         parameters = table.Quantization()
         if parameters is None or parameters.ScaleLength() == 0:
             return None
@@ -199,6 +201,10 @@ class _Parser:
             zero_points = np.zeros(len(scales), np.int64)
         if len(zero_points) == 1:
             zero_points = np.repeat(zero_points, len(scales))
+        if dtype.kind in "iu":
+            limits = np.iinfo(dtype)
+            if np.any(zero_points < limits.min) or np.any(zero_points > limits.max):
+                raise ModelError(f"tensor {index} ({name!r}) has a zero point outside the range of its type")
         axis = parameters.QuantizedDimension()
         consistent = len(zero_points) == len(scales)
         if len(scales) > 1:

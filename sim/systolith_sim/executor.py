@@ -22,7 +22,7 @@ class Target(Protocol):
     def write(self, offset: int, data: np.ndarray) -> None:
         """Set bytes of main memory."""
 
-    def run(self, step: Step) -> None:
+    async def run(self, step: Step) -> None:
         """Run a program to its end."""
 
 
@@ -46,7 +46,7 @@ class MachineTarget:
     def write(self, offset: int, data: np.ndarray) -> None:
         self.memory[offset:offset + data.size] = data
 
-    def run(self, step: Step) -> None:
+    async def run(self, step: Step) -> None:
         self.statistics.append(self.machine.run(step.program))
 
 
@@ -67,17 +67,25 @@ class Executor:
         self.target = target
         self._records = {r.index: r for r in (*image.scratch, *image.inputs, *image.outputs)}
 
-    def infer(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    async def infer(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Run one sample; inputs and outputs in the order and shape of the network's."""
         for record, array in zip(self.image.inputs, inputs, strict=True):
             self._put(record, array)
         for step in self.image.steps:
             if step.program is not None:
-                self.target.run(step)
+                await self.target.run(step)
             else:
                 self._host(step.operator)
         return [self._get(self._records[index]) if index in self._records else self.graph.tensors[index].data
                 for index in self.graph.outputs]
+
+    def infer_now(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """`infer` for a target that never waits, such as the machine model."""
+        try:
+            self.infer(inputs).send(None)
+        except StopIteration as finished:
+            return finished.value
+        raise RuntimeError("This target waits for a simulator; use infer")
 
     def _put(self, record: TensorRecord, array: np.ndarray) -> None:
         data = np.ascontiguousarray(array, record.dtype).reshape(record.shape)
