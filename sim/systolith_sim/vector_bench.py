@@ -211,9 +211,9 @@ def random_vector_command(generator, config, *, source, bank=0, fence=0, small=F
     half = config.activation_bytes // 2
     lanes = config.vector_lanes
     r = generator.randint
-    low = r(-128, 127)
+    low = r(-128, 127) if r(0, 2) == 0 else -128
     fields = dict(source=source, bank=bank, fence=fence, y_count=r(1, 3), x_count=r(1, 4), zero_out=r(-128, 127),
-                  minimum=low, maximum=r(low, 127), zero_a=r(-128, 127), zero_b=r(-128, 127), pad=r(-128, 127),
+                  minimum=low, maximum=r(low, 127) if r(0, 2) == 0 else 127, zero_a=r(-128, 127), zero_b=r(-128, 127), pad=r(-128, 127),
                   rounding=r(0, 1), bias_follows_sign=r(0, 1))
     limit = min(config.table_channels * 2, 3 * max(lanes, config.cols))
     channels = fields["channels"] = fixed.get("channels") or r(1, lanes if small else limit)
