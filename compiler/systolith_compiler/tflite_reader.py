@@ -152,7 +152,13 @@ class _Parser:
                 f"tensor {index} ({name!r}) is a variable, but state between inferences is not supported"
             )
         return Tensor(
-            index, name, tuple(shape), dtype, self.quantization(table, index, name, shape, dtype), data, type_name
+            index,
+            name,
+            tuple(shape),
+            dtype,
+            self.quantization(table, index, name, shape, dtype),
+            data,
+            type_name,
         )
 
     def constant(

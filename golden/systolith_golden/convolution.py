@@ -8,7 +8,8 @@ import numpy as np
 
 from .arithmetic import quantize_multiplier, quantize_multipliers, requantize, wrap_int32
 from .call import Call
-from .windows import output_size, same_padding, windows
+from .geometry import window_geometry
+from .windows import windows
 
 __all__ = ["convolve", "convolve_depthwise", "fully_connect", "output_multipliers"]
 
@@ -38,40 +39,14 @@ def add_bias(call: Call, accumulators: np.ndarray) -> np.ndarray:
     return wrap_int32(accumulators + call.value(2).astype(np.int64).reshape(-1))
 
 
-def geometry(call: Call, kernel: tuple[int, int]) -> dict:
-    """Strides, dilations and padding of a convolution as arguments of `windows`."""
-    options = call.options
-    strides = options["stride_h"], options["stride_w"]
-    dilations = options["dilation_h"], options["dilation_w"]
-    if min(*strides, *dilations) < 1:
-        call.reject(f"strides {strides} and dilations {dilations} must be at least 1")
-    if options["padding"] not in ("SAME", "VALID"):
-        call.reject(f"padding {options['padding']} is not implemented")
-    image = call.tensor(0).shape
-    sizes = [
-        output_size(image[axis + 1], kernel[axis], strides[axis], dilations[axis], options["padding"])
-        for axis in (0, 1)
-    ]
-    if options["padding"] == "SAME":
-        before = tuple(
-            same_padding(image[axis + 1], kernel[axis], strides[axis], dilations[axis], sizes[axis])
-            for axis in (0, 1)
-        )
-    else:
-        before = (0, 0)
-    return {
-        "kernel": kernel,
-        "strides": strides,
-        "dilations": dilations,
-        "before": before,
-        "sizes": tuple(sizes),
-    }
-
-
 def _check_images(call: Call) -> None:
     call.require_int8(0, 1)
     if len(call.tensor(0).shape) != 4 or len(call.tensor(1).shape) != 4:
         call.reject("input and weights must have four dimensions")
+
+
+def _dilations(call: Call) -> tuple[int, int]:
+    return call.options["dilation_h"], call.options["dilation_w"]
 
 
 def convolve(call: Call) -> np.ndarray:
@@ -83,7 +58,9 @@ def convolve(call: Call) -> np.ndarray:
     groups, rest = divmod(image.shape[3], depth)
     if rest or channels % groups:
         call.reject(f"weights of depth {depth} do not fit an input with {image.shape[3]} channels")
-    columns = windows(image.astype(np.float64), **geometry(call, tuple(kernel)), fill=0.0)
+    columns = windows(
+        image.astype(np.float64), **window_geometry(call, tuple(kernel), _dilations(call)), fill=0.0
+    )
     batch, height, width = columns.shape[:3]
     per_group = channels // groups
     accumulators = np.empty((batch, height, width, channels), np.int64)
@@ -107,7 +84,7 @@ def convolve_depthwise(call: Call) -> np.ndarray:
         call.reject(f"weights of shape {weights.shape} do not fit an input with {image.shape[3]} channels")
     if multiplier > 1:
         image = np.repeat(image, multiplier, axis=3)  # output channel c reads input channel c // multiplier
-    columns = windows(image, **geometry(call, tuple(kernel)), fill=0)
+    columns = windows(image, **window_geometry(call, tuple(kernel), _dilations(call)), fill=0)
     accumulators = np.zeros((*columns.shape[:3], channels), np.int32)
     for row in range(kernel[0]):
         for column in range(kernel[1]):

@@ -60,7 +60,7 @@ def run(graph: Graph, inputs: Sequence[np.ndarray], rounding: str = "double") ->
         call = Call(graph, operator, values, rounding)
         try:
             values[operator.outputs[0]] = np.asarray(OPERATORS[operator.kind](call), order="C")
-        except (ValueError, IndexError, ZeroDivisionError) as error:
+        except (ValueError, IndexError, ArithmeticError, TypeError, MemoryError) as error:
             raise ModelError(
                 f"Operator {operator.index} ({operator.kind}) is inconsistent: {error}"
             ) from error

@@ -16,6 +16,12 @@ def pad(call: Call) -> np.ndarray:
     if len(margins) != len(call.tensor(0).shape) or np.any(margins < 0):
         call.reject(f"paddings {margins.tolist()} do not fit an input of shape {call.tensor(0).shape}")
     call.require_int8(0)
+    shape = tuple(
+        size + before + after
+        for size, (before, after) in zip(call.tensor(0).shape, margins.tolist(), strict=True)
+    )
+    if shape != call.output.shape:
+        call.reject(f"it computes shape {shape}, but its output has shape {call.output.shape}")
     fill = call.output.zero_point if call.optional(2) is None else call.constant(2).reshape(-1)[0]
     return call.shaped(np.pad(call.value(0), margins, constant_values=fill))
 

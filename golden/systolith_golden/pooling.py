@@ -4,26 +4,17 @@ import numpy as np
 
 from .arithmetic import divide_truncating, mean_multiplier, quantize_multiplier, requantize
 from .call import Call
-from .windows import output_size, same_padding, windows
+from .geometry import window_geometry
+from .windows import windows
 
 __all__ = ["pool_average", "pool_maximum", "reduce_mean"]
 
 
 def _geometry(call: Call) -> dict:
-    options = call.options
-    kernel = options["filter_h"], options["filter_w"]
-    strides = options["stride_h"], options["stride_w"]
     call.require_int8(0)
     if len(call.tensor(0).shape) != 4:
         call.reject("the input must have four dimensions")
-    if min(*kernel, *strides) < 1:
-        call.reject(f"filter {kernel} and strides {strides} must be at least 1")
-    image = call.tensor(0).shape
-    sizes = tuple(output_size(image[i + 1], kernel[i], strides[i], 1, options["padding"]) for i in (0, 1))
-    before = (0, 0)
-    if options["padding"] == "SAME":
-        before = tuple(same_padding(image[i + 1], kernel[i], strides[i], 1, sizes[i]) for i in (0, 1))
-    return {"kernel": kernel, "strides": strides, "dilations": (1, 1), "before": before, "sizes": sizes}
+    return window_geometry(call, (call.options["filter_h"], call.options["filter_w"]))
 
 
 def pool_maximum(call: Call) -> np.ndarray:
