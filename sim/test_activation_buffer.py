@@ -14,8 +14,7 @@ TINY = replace(preset("tiny-4x4"), activation_bytes=1024)
 
 
 def make_config(*, rows=4, banks=2, axi_data_width=32):
-    return replace(TINY, rows=rows, activation_banks=banks, axi_data_width=axi_data_width,
-                   weight_bytes=8192)
+    return replace(TINY, rows=rows, activation_banks=banks, axi_data_width=axi_data_width, weight_bytes=8192)
 
 
 class Model:
@@ -63,13 +62,18 @@ def run_traffic(config, *, cycles, seed, addresses):
             for index, port in enumerate(writers, start=3):
                 if accepts[index]:
                     mask = ctx.get(port.mask)
-                    written |= {(ctx.get(port.addr) + lane) % model.size
-                                for lane in range(model.lanes) if mask >> lane & 1}
+                    written |= {
+                        (ctx.get(port.addr) + lane) % model.size
+                        for lane in range(model.lanes)
+                        if mask >> lane & 1
+                    }
             for index, port in enumerate(readers):
                 if accepts[index]:
                     addr = ctx.get(port.addr)
-                    want = [None if (addr + lane) % model.size in written else byte
-                            for lane, byte in enumerate(model.read(addr))]
+                    want = [
+                        None if (addr + lane) % model.size in written else byte
+                        for lane, byte in enumerate(model.read(addr))
+                    ]
                     expected[index].append((cycle + dut.read_latency, want))
                 due = expected[index] and expected[index][0][0] == cycle
                 assert ctx.get(port.data_valid) == bool(due)
@@ -93,21 +97,35 @@ def run_traffic(config, *, cycles, seed, addresses):
     return accepted
 
 
-@pytest.mark.parametrize(("rows", "banks", "axi_data_width"), [
-    (4, 2, 32), (4, 1, 32), (4, 4, 32), (6, 2, 32), (2, 2, 128), (16, 4, 64), (4, 2, 64),
-])
+@pytest.mark.parametrize(
+    ("rows", "banks", "axi_data_width"),
+    [
+        (4, 2, 32),
+        (4, 1, 32),
+        (4, 4, 32),
+        (6, 2, 32),
+        (2, 2, 128),
+        (16, 4, 64),
+        (4, 2, 64),
+    ],
+)
 def test_random_traffic(rows, banks, axi_data_width):
     config = make_config(rows=rows, banks=banks, axi_data_width=axi_data_width)
-    accepted = run_traffic(config, cycles=500, seed=rows + banks,
-                           addresses=lambda rng: rng.randrange(config.activation_bytes))
+    accepted = run_traffic(
+        config, cycles=500, seed=rows + banks, addresses=lambda rng: rng.randrange(config.activation_bytes)
+    )
     assert min(accepted) > 10
 
 
 def test_bank_boundaries():
     """Accesses that run from one bank into the next, and from the end to the start."""
     config = make_config(rows=8, banks=4)
-    accepted = run_traffic(config, cycles=500, seed=5,
-                           addresses=lambda rng: rng.choice([0, 256, 512, 768]) + rng.randrange(-9, 10) + 1024)
+    accepted = run_traffic(
+        config,
+        cycles=500,
+        seed=5,
+        addresses=lambda rng: rng.choice([0, 256, 512, 768]) + rng.randrange(-9, 10) + 1024,
+    )
     assert min(accepted) > 20
 
 
@@ -124,11 +142,19 @@ def test_priorities_and_independent_banks():
     async def testbench(ctx):
         for port in (dut.store_read, dut.vector_read, dut.compute_read, dut.vector_write, dut.load_write):
             ctx.set(port.valid, 1)
-        assert [ctx.get(port.ready) for port in (dut.store_read, dut.vector_read, dut.compute_read)] == [1, 0, 0]
+        assert [ctx.get(port.ready) for port in (dut.store_read, dut.vector_read, dut.compute_read)] == [
+            1,
+            0,
+            0,
+        ]
         assert [ctx.get(port.ready) for port in (dut.vector_write, dut.load_write)] == [1, 0]
         ctx.set(dut.vector_read.addr, 512)
         ctx.set(dut.load_write.addr, 512)
-        assert [ctx.get(port.ready) for port in (dut.store_read, dut.vector_read, dut.compute_read)] == [1, 1, 0]
+        assert [ctx.get(port.ready) for port in (dut.store_read, dut.vector_read, dut.compute_read)] == [
+            1,
+            1,
+            0,
+        ]
         assert [ctx.get(port.ready) for port in (dut.vector_write, dut.load_write)] == [1, 1]
         ctx.set(dut.store_read.valid, 0)
         assert ctx.get(dut.compute_read.ready) == 1
@@ -136,11 +162,14 @@ def test_priorities_and_independent_banks():
     simulate(dut, testbench)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"lanes": 3, "lane_width": 8, "rows": 4}, "^Rotating RAM lanes must be a power of two, not 3$"),
-    ({"lanes": 4, "lane_width": 8, "rows": 6}, "^Rotating RAM rows must be a power of two, not 6$"),
-    ({"lanes": 4, "lane_width": 8, "rows": 1}, "^Rotating RAM rows must be at least 2, not 1$"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"lanes": 3, "lane_width": 8, "rows": 4}, "^Rotating RAM lanes must be a power of two, not 3$"),
+        ({"lanes": 4, "lane_width": 8, "rows": 6}, "^Rotating RAM rows must be a power of two, not 6$"),
+        ({"lanes": 4, "lane_width": 8, "rows": 1}, "^Rotating RAM rows must be at least 2, not 1$"),
+    ],
+)
 def test_rotating_ram_validates(arguments, message):
     with pytest.raises(ValueError, match=message):
         RotatingRam(**arguments)

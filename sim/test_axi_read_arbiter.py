@@ -14,10 +14,15 @@ CONFIG = preset("small-8x8")
 def test_routes_interleaved_data():
     dut = AxiReadArbiter(config=CONFIG)
     memory = AxiMemory(bytearray(range(256)) * 16, config=CONFIG, latency=4, stall=0.2, seed=1)
-    monitors = [StreamMonitor(dut.bus.ar, name="ar"), StreamMonitor(dut.load.r, name="load"),
-                StreamMonitor(dut.fetch.r, name="fetch")]
-    requests = {"load": [(index * 64, index % 5) for index in range(20)],
-                "fetch": [(2048 + index * 64, 7) for index in range(10)]}
+    monitors = [
+        StreamMonitor(dut.bus.ar, name="ar"),
+        StreamMonitor(dut.load.r, name="load"),
+        StreamMonitor(dut.fetch.r, name="fetch"),
+    ]
+    requests = {
+        "load": [(index * 64, index % 5) for index in range(20)],
+        "fetch": [(2048 + index * 64, 7) for index in range(10)],
+    }
     counts = {name: sum(length + 1 for _, length in items) for name, items in requests.items()}
 
     def sender(name):
@@ -26,19 +31,30 @@ def test_routes_interleaved_data():
 
         async def send(ctx):
             await put(ctx, getattr(dut, name).ar, items, stall=0.3, seed=2)
+
         return send
 
     def receiver(name, identifier):
         async def receive(ctx):
             beats = await get(ctx, getattr(dut, name).r, counts[name], stall=0.3, seed=3)
-            wanted = [int.from_bytes(memory.data[addr + 8 * beat:addr + 8 * beat + 8], "little")
-                      for addr, length in requests[name] for beat in range(length + 1)]
+            wanted = [
+                int.from_bytes(memory.data[addr + 8 * beat : addr + 8 * beat + 8], "little")
+                for addr, length in requests[name]
+                for beat in range(length + 1)
+            ]
             assert [beat["data"] for beat in beats] == wanted
             assert {beat["id"] for beat in beats} == {identifier}
+
         return receive
 
-    simulate(dut, sender("load"), sender("fetch"), receiver("load", AXI_ID_LOAD), receiver("fetch", AXI_ID_FETCH),
-             background=[memory.reader(dut.bus), *monitors])
+    simulate(
+        dut,
+        sender("load"),
+        sender("fetch"),
+        receiver("load", AXI_ID_LOAD),
+        receiver("fetch", AXI_ID_FETCH),
+        background=[memory.reader(dut.bus), *monitors],
+    )
     assert len(memory.read_beats) == sum(counts.values())
 
 

@@ -15,7 +15,14 @@ from systolith_sim.transfers import EnginePulses, random_transfer
 from systolith_sim.transfers import transfer as base_transfer
 from systolith_spec.commands import Space
 from systolith_spec.dma_timing import (
-    LOAD_FIRST_REQUEST, LOAD_RETIRE, burst_bytes, load_cycles, load_retires, run_bursts, transfer_beats, transfer_bursts,
+    LOAD_FIRST_REQUEST,
+    LOAD_RETIRE,
+    burst_bytes,
+    load_cycles,
+    load_retires,
+    run_bursts,
+    transfer_beats,
+    transfer_bursts,
     transfer_runs,
 )
 from systolith_spec.presets import preset
@@ -23,9 +30,16 @@ from systolith_spec.registers import ErrorCode
 
 BASE = 0x4000_0000
 
+
 def make_config(*, axi_data_width=64, rows=8, burst_beats=16, outstanding_reads=8):
-    return replace(preset("small-8x8"), rows=rows, activation_bytes=4096, axi_data_width=axi_data_width,
-                   burst_beats=burst_beats, outstanding_reads=outstanding_reads)
+    return replace(
+        preset("small-8x8"),
+        rows=rows,
+        activation_bytes=4096,
+        axi_data_width=axi_data_width,
+        burst_beats=burst_beats,
+        outstanding_reads=outstanding_reads,
+    )
 
 
 def transfer(**fields):
@@ -33,15 +47,18 @@ def transfer(**fields):
 
 
 class Buffers:
-    """Background testbench: the three destinations. The activation port refuses with probability ``stall``."""
+    """Background testbench: the three destinations; the activation port refuses with probability `stall`."""
 
     def __init__(self, dut, config, *, stall=0.0, seed=0):
         self._dut = dut
         self._config = config
         self._stall = stall
         self._rng = random.Random(seed)
-        sizes = {Space.ACTIVATION: config.activation_bytes, Space.WEIGHT: config.weight_bytes,
-                 Space.PARAMETER: config.parameter_bytes}
+        sizes = {
+            Space.ACTIVATION: config.activation_bytes,
+            Space.WEIGHT: config.weight_bytes,
+            Space.PARAMETER: config.parameter_bytes,
+        }
         self.contents = {space: bytearray(b"\xaa" * size) for space, size in sizes.items()}
         self.writes = []
 
@@ -53,8 +70,17 @@ class Buffers:
             ready = self._rng.random() >= self._stall
             ctx.set(port.ready, ready)
             _, _, valid, addr, mask, value, *beats = await ctx.tick().sample(
-                port.valid, port.addr, port.mask, port.data,
-                weight.en, weight.addr, weight.data, parameter.en, parameter.addr, parameter.data)
+                port.valid,
+                port.addr,
+                port.mask,
+                port.data,
+                weight.en,
+                weight.addr,
+                weight.data,
+                parameter.en,
+                parameter.addr,
+                parameter.data,
+            )
             assert pending is None or (valid and (addr, mask, value) == pending), "a waiting write changed"
             pending = (addr, mask, value) if valid and not ready else None
             if valid and ready:
@@ -74,8 +100,11 @@ class Buffers:
 
 
 def wanted(config, commands, memory):
-    sizes = {Space.ACTIVATION: config.activation_bytes, Space.WEIGHT: config.weight_bytes,
-             Space.PARAMETER: config.parameter_bytes}
+    sizes = {
+        Space.ACTIVATION: config.activation_bytes,
+        Space.WEIGHT: config.weight_bytes,
+        Space.PARAMETER: config.parameter_bytes,
+    }
     contents = {space: bytearray(b"\xaa" * size) for space, size in sizes.items()}
     for fields in commands:
         content = contents[Space(fields["space"])]
@@ -85,7 +114,17 @@ def wanted(config, commands, memory):
     return contents
 
 
-def run(config, commands, *, latency=1, stall=0.0, buffer_stall=0.0, seed=0, command_stall=0.0, memory_size=1 << 16):
+def run(
+    config,
+    commands,
+    *,
+    latency=1,
+    stall=0.0,
+    buffer_stall=0.0,
+    seed=0,
+    command_stall=0.0,
+    memory_size=1 << 16,
+):
     """Execute commands, compare everything; return (dut's pulses, AXI memory, buffers)."""
     dut = LoadEngine(config=config)
     contents = bytearray(random.Random(seed).randbytes(memory_size))
@@ -104,13 +143,21 @@ def run(config, commands, *, latency=1, stall=0.0, buffer_stall=0.0, seed=0, com
             assert not ctx.get(dut.busy)
 
     beats = sum(transfer_beats(config, fields) for fields in commands)
-    simulate(dut, testbench, background=[memory.reader(dut.axi), buffers, pulses, monitor, commands_monitor],
-             timeout_cycles=20 * beats + 60 * len(commands) * (latency + 10) + 1000)
+    simulate(
+        dut,
+        testbench,
+        background=[memory.reader(dut.axi), buffers, pulses, monitor, commands_monitor],
+        timeout_cycles=20 * beats + 60 * len(commands) * (latency + 10) + 1000,
+    )
     assert buffers.contents == wanted(config, commands, contents)
     assert len(pulses.retires) == len(commands)
     assert len(memory.read_beats) == pulses.beats == beats > 0
-    bursts = [(BASE + address, count) for fields in commands for offset, _ in transfer_runs(fields)
-              for address, count in run_bursts(config, offset, fields["length"])]
+    bursts = [
+        (BASE + address, count)
+        for fields in commands
+        for offset, _ in transfer_runs(fields)
+        for address, count in run_bursts(config, offset, fields["length"])
+    ]
     assert memory.read_bursts == bursts
     assert not pulses.errors
     pulses.accepts = commands_monitor.cycles
@@ -123,14 +170,24 @@ def random_load(config, rng, **options):
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("axi_data_width", "rows", "burst_beats"), [(32, 4, 16), (64, 8, 64), (128, 8, 16), (32, 16, 5)])
+@pytest.mark.parametrize(
+    ("axi_data_width", "rows", "burst_beats"), [(32, 4, 16), (64, 8, 64), (128, 8, 16), (32, 16, 5)]
+)
 def test_random_transfers(axi_data_width, rows, burst_beats, seed):
-    config = make_config(axi_data_width=axi_data_width, rows=rows, burst_beats=burst_beats,
-                         outstanding_reads=(8, 1, 3)[seed])
+    config = make_config(
+        axi_data_width=axi_data_width, rows=rows, burst_beats=burst_beats, outstanding_reads=(8, 1, 3)[seed]
+    )
     rng = random.Random(seed)
     commands = [random_load(config, rng) for _ in range(20)]
-    run(config, commands, latency=(1, 7, 20)[seed], stall=(0.0, 0.3, 0.1)[seed],
-        buffer_stall=(0.0, 0.3, 0.5)[seed], command_stall=(0.0, 0.5, 0.0)[seed], seed=seed)
+    run(
+        config,
+        commands,
+        latency=(1, 7, 20)[seed],
+        stall=(0.0, 0.3, 0.1)[seed],
+        buffer_stall=(0.0, 0.3, 0.5)[seed],
+        command_stall=(0.0, 0.5, 0.0)[seed],
+        seed=seed,
+    )
 
 
 @pytest.mark.parametrize("axi_data_width", [32, 64, 128])
@@ -138,9 +195,11 @@ def test_every_alignment(axi_data_width):
     """All offsets on both sides, runs shorter and longer than a beat."""
     config = make_config(axi_data_width=axi_data_width)
     size = config.axi_bytes
-    commands = [transfer(memory=64 + offset, buffer=buffer, length=length)
-                for offset in range(0, size, max(1, size // 8))
-                for buffer, length in ((0, 1), (3, size - 1), (2048, size), (2047, size + 1), (5, 2 * size + 3))]
+    commands = [
+        transfer(memory=64 + offset, buffer=buffer, length=length)
+        for offset in range(0, size, max(1, size // 8))
+        for buffer, length in ((0, 1), (3, size - 1), (2048, size), (2047, size + 1), (5, 2 * size + 3))
+    ]
     run(config, commands)
 
 
@@ -164,18 +223,32 @@ def test_read_channel_is_saturated(axi_data_width, size):
 
 def test_short_runs_cost_a_beat_each():
     config = make_config(outstanding_reads=16)
-    fields = transfer(memory=1, buffer=9, length=3, count_1=30, count_2=4, memory_step_1=8, buffer_step_1=5,
-                      memory_step_2=256, buffer_step_2=160)
+    fields = transfer(
+        memory=1,
+        buffer=9,
+        length=3,
+        count_1=30,
+        count_2=4,
+        memory_step_1=8,
+        buffer_step_1=5,
+        memory_step_2=256,
+        buffer_step_2=160,
+    )
     _, memory, _ = run(config, [fields], latency=4)
     assert len(memory.read_beats) == 120
     assert memory.read_beats[-1] - memory.read_beats[0] + 1 == 120
 
 
 @pytest.mark.parametrize("latency", [1, 20])
-@pytest.mark.parametrize("fields", [
-    transfer(length=1), transfer(length=640, memory=3), transfer(length=5, memory=6, buffer=1),
-    transfer(length=64, count_1=9, memory_step_1=100, buffer_step_1=64),
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        transfer(length=1),
+        transfer(length=640, memory=3),
+        transfer(length=5, memory=6, buffer=1),
+        transfer(length=64, count_1=9, memory_step_1=100, buffer_step_1=64),
+    ],
+)
 def test_timing_formulas(fields, latency):
     config = make_config()
     pulses, memory, _ = run(config, [fields], latency=latency)
@@ -194,7 +267,9 @@ def test_timing_of_sequences(latency, slots):
     commands.append(transfer(length=8, count_1=50, memory_step_1=100, buffer_step_1=8))
     pulses, _, _ = run(config, commands, latency=latency)
     accept = pulses.accepts[0]
-    assert [cycle - accept for cycle in pulses.retires] == load_retires(config, commands, memory_latency=latency)
+    assert [cycle - accept for cycle in pulses.retires] == load_retires(
+        config, commands, memory_latency=latency
+    )
 
 
 def test_bursts_in_flight():
@@ -228,14 +303,17 @@ def test_error_response(response):
     assert len(pulses.retires) == 1
 
 
-@pytest.mark.parametrize(("limit", "fields", "bad"), [
-    (1000, transfer(memory=900, length=100), None),
-    (1000, transfer(memory=900, length=101), 900),
-    (100, transfer(memory=0, length=101), 0),
-    (1000, transfer(memory=2**32 - 8, length=16), 2**32 - 8),
-    (1000, transfer(memory=0, length=100, count_1=20, memory_step_1=95), 950),
-    (0, transfer(memory=4000, length=96), None),
-])
+@pytest.mark.parametrize(
+    ("limit", "fields", "bad"),
+    [
+        (1000, transfer(memory=900, length=100), None),
+        (1000, transfer(memory=900, length=101), 900),
+        (100, transfer(memory=0, length=101), 0),
+        (1000, transfer(memory=2**32 - 8, length=16), 2**32 - 8),
+        (1000, transfer(memory=0, length=100, count_1=20, memory_step_1=95), 950),
+        (0, transfer(memory=4000, length=96), None),
+    ],
+)
 def test_limit(limit, fields, bad):
     config = make_config()
     dut = LoadEngine(config=config)
@@ -261,8 +339,10 @@ def test_limit(limit, fields, bad):
     assert pulses.errors == ([] if bad is None else [(ErrorCode.OUT_OF_RANGE, (BASE + bad) % 2**32, 0)])
     assert len(pulses.retires) == 1 + (bad is None)
     if bad is not None:
-        assert all(address + beats * config.axi_bytes <= BASE + -(-limit // 8) * 8
-                   for address, beats in memory.read_bursts[:-1])
+        assert all(
+            address + beats * config.axi_bytes <= BASE + -(-limit // 8) * 8
+            for address, beats in memory.read_bursts[:-1]
+        )
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 5, 8, 13, 21, 34, 55])

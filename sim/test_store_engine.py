@@ -13,8 +13,15 @@ from systolith_sim.axi_memory import AxiMemory
 from systolith_sim.pysim import StreamMonitor, put, simulate
 from systolith_sim.transfers import EnginePulses, random_transfer, transfer
 from systolith_spec.dma_timing import (
-    STORE_FIRST_BEAT, STORE_FIRST_REQUEST, STORE_RETIRE, run_bursts, store_cycles, store_retires, transfer_beats,
-    transfer_bursts, transfer_runs,
+    STORE_FIRST_BEAT,
+    STORE_FIRST_REQUEST,
+    STORE_RETIRE,
+    run_bursts,
+    store_cycles,
+    store_retires,
+    transfer_beats,
+    transfer_bursts,
+    transfer_runs,
 )
 from systolith_spec.presets import preset
 from systolith_spec.registers import ErrorCode
@@ -23,12 +30,18 @@ BASE = 0x8000_1000
 
 
 def make_config(*, axi_data_width=64, rows=8, burst_beats=16, outstanding_reads=8):
-    return replace(preset("small-8x8"), rows=rows, activation_bytes=4096, axi_data_width=axi_data_width,
-                   burst_beats=burst_beats, outstanding_reads=outstanding_reads)
+    return replace(
+        preset("small-8x8"),
+        rows=rows,
+        activation_bytes=4096,
+        axi_data_width=axi_data_width,
+        burst_beats=burst_beats,
+        outstanding_reads=outstanding_reads,
+    )
 
 
 class Source:
-    """Background testbench: an activation buffer with random contents that refuses with probability ``stall``."""
+    """Background testbench: activation buffer of random bytes that refuses with probability ``stall``."""
 
     def __init__(self, dut, config, *, stall=0.0, seed=0):
         self._port = dut.activation
@@ -65,7 +78,17 @@ def stored(config, commands, contents, memory):
     return memory
 
 
-def run(config, commands, *, latency=1, stall=0.0, buffer_stall=0.0, seed=0, command_stall=0.0, memory_size=1 << 16):
+def run(
+    config,
+    commands,
+    *,
+    latency=1,
+    stall=0.0,
+    buffer_stall=0.0,
+    seed=0,
+    command_stall=0.0,
+    memory_size=1 << 16,
+):
     """Execute commands and compare memory byte for byte; return (recorder, AXI memory)."""
     dut = StoreEngine(config=config)
     before = random.Random(seed).randbytes(memory_size)
@@ -85,14 +108,21 @@ def run(config, commands, *, latency=1, stall=0.0, buffer_stall=0.0, seed=0, com
 
     beats = sum(transfer_beats(config, fields) for fields in commands)
     bursts = sum(transfer_bursts(config, fields) for fields in commands)
-    simulate(dut, testbench, background=[memory.writer(dut.axi), source, pulses, *monitors, commands_monitor],
-             timeout_cycles=20 * beats + 10 * bursts * (latency + 10) + 1000)
+    simulate(
+        dut,
+        testbench,
+        background=[memory.writer(dut.axi), source, pulses, *monitors, commands_monitor],
+        timeout_cycles=20 * beats + 10 * bursts * (latency + 10) + 1000,
+    )
     assert memory.data == stored(config, commands, source.contents, before)
     assert len(pulses.retires) == len(commands)
     assert len(memory.write_beats) == pulses.beats == beats > 0
     assert memory.write_bursts == [
-        (BASE + address, count) for fields in commands for offset, _ in transfer_runs(fields)
-        for address, count in run_bursts(config, offset, fields["length"])]
+        (BASE + address, count)
+        for fields in commands
+        for offset, _ in transfer_runs(fields)
+        for address, count in run_bursts(config, offset, fields["length"])
+    ]
     assert len(memory.responses) == bursts
     assert not pulses.errors
     pulses.accepts = commands_monitor.cycles
@@ -100,24 +130,37 @@ def run(config, commands, *, latency=1, stall=0.0, buffer_stall=0.0, seed=0, com
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("axi_data_width", "rows", "burst_beats"), [(32, 4, 16), (64, 8, 64), (128, 8, 16), (32, 16, 5)])
+@pytest.mark.parametrize(
+    ("axi_data_width", "rows", "burst_beats"), [(32, 4, 16), (64, 8, 64), (128, 8, 16), (32, 16, 5)]
+)
 def test_random_transfers(axi_data_width, rows, burst_beats, seed):
-    config = make_config(axi_data_width=axi_data_width, rows=rows, burst_beats=burst_beats,
-                         outstanding_reads=(8, 1, 3)[seed])
+    config = make_config(
+        axi_data_width=axi_data_width, rows=rows, burst_beats=burst_beats, outstanding_reads=(8, 1, 3)[seed]
+    )
     rng = random.Random(seed)
     commands = [random_transfer(config, rng) for _ in range(20)]
-    run(config, commands, latency=(1, 7, 20)[seed], stall=(0.0, 0.3, 0.1)[seed],
-        buffer_stall=(0.0, 0.3, 0.5)[seed], command_stall=(0.0, 0.5, 0.0)[seed], seed=seed)
+    run(
+        config,
+        commands,
+        latency=(1, 7, 20)[seed],
+        stall=(0.0, 0.3, 0.1)[seed],
+        buffer_stall=(0.0, 0.3, 0.5)[seed],
+        command_stall=(0.0, 0.5, 0.0)[seed],
+        seed=seed,
+    )
 
 
 @pytest.mark.parametrize("axi_data_width", [32, 64, 128])
 def test_every_alignment(axi_data_width):
     config = make_config(axi_data_width=axi_data_width)
     size = config.axi_bytes
-    commands = [transfer(memory=64 + 5 * size * index + offset, buffer=buffer, length=length)
-                for offset in range(0, size, max(1, size // 8))
-                for index, (buffer, length) in enumerate(
-                    ((0, 1), (3, size - 1), (2048, size), (2047, size + 1), (5, 2 * size + 3)))]
+    commands = [
+        transfer(memory=64 + 5 * size * index + offset, buffer=buffer, length=length)
+        for offset in range(0, size, max(1, size // 8))
+        for index, (buffer, length) in enumerate(
+            ((0, 1), (3, size - 1), (2048, size), (2047, size + 1), (5, 2 * size + 3))
+        )
+    ]
     run(config, commands)
 
 
@@ -140,18 +183,32 @@ def test_write_channel_is_saturated(axi_data_width, size):
 
 def test_short_runs_cost_a_beat_each():
     config = make_config(outstanding_reads=16)
-    fields = transfer(memory=1, buffer=9, length=3, count_1=30, count_2=4, memory_step_1=8, buffer_step_1=5,
-                      memory_step_2=256, buffer_step_2=160)
+    fields = transfer(
+        memory=1,
+        buffer=9,
+        length=3,
+        count_1=30,
+        count_2=4,
+        memory_step_1=8,
+        buffer_step_1=5,
+        memory_step_2=256,
+        buffer_step_2=160,
+    )
     _, memory = run(config, [fields], latency=4)
     assert len(memory.write_beats) == 120
     assert memory.write_beats[-1] - memory.write_beats[0] + 1 == 120
 
 
 @pytest.mark.parametrize("latency", [1, 20])
-@pytest.mark.parametrize("fields", [
-    transfer(length=1), transfer(length=640, memory=3), transfer(length=5, memory=6, buffer=1),
-    transfer(length=64, count_1=9, memory_step_1=100, buffer_step_1=64),
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        transfer(length=1),
+        transfer(length=640, memory=3),
+        transfer(length=5, memory=6, buffer=1),
+        transfer(length=64, count_1=9, memory_step_1=100, buffer_step_1=64),
+    ],
+)
 def test_timing_formulas(fields, latency):
     config = make_config()
     pulses, memory = run(config, [fields], latency=latency)
@@ -170,7 +227,9 @@ def test_timing_of_sequences(latency, slots):
     commands.append(transfer(length=8, count_1=50, memory_step_1=100, buffer_step_1=8))
     pulses, _ = run(config, commands, latency=latency)
     accept = pulses.accepts[0]
-    assert [cycle - accept for cycle in pulses.retires] == store_retires(config, commands, memory_latency=latency)
+    assert [cycle - accept for cycle in pulses.retires] == store_retires(
+        config, commands, memory_latency=latency
+    )
 
 
 @pytest.mark.parametrize("response", [2, 3])
@@ -190,12 +249,15 @@ def test_error_response(response):
     assert len(pulses.retires) == 1
 
 
-@pytest.mark.parametrize(("limit", "fields", "bad"), [
-    (1000, transfer(memory=900, length=100), None),
-    (1000, transfer(memory=900, length=101), 900),
-    (1000, transfer(memory=2**32 - 8, length=16), 2**32 - 8),
-    (1000, transfer(memory=0, length=100, count_1=20, memory_step_1=95), 950),
-])
+@pytest.mark.parametrize(
+    ("limit", "fields", "bad"),
+    [
+        (1000, transfer(memory=900, length=100), None),
+        (1000, transfer(memory=900, length=101), 900),
+        (1000, transfer(memory=2**32 - 8, length=16), 2**32 - 8),
+        (1000, transfer(memory=0, length=100, count_1=20, memory_step_1=95), 950),
+    ],
+)
 def test_limit(limit, fields, bad):
     """Nothing at or beyond the limit changes; abort makes the engine work again."""
     config = make_config()
@@ -286,6 +348,7 @@ def test_reset_in_mid_stream(after):
             while not started:
                 await ctx.tick()
             await background(ctx)
+
         return late_testbench
 
     simulate(dut, testbench, background=[late(memory.writer(dut.axi)), late(source)], reset=reset)

@@ -10,12 +10,31 @@ from systolith_sim.pysim import simulate
 from systolith_spec.presets import preset
 
 
-@pytest.mark.parametrize(("cols", "axi_data_width"), [
-    (4, 32), (8, 32), (16, 32), (8, 64), (4, 64), (4, 128), (12, 64), (5, 32), (7, 64), (16, 128), (24, 128),
-])
+@pytest.mark.parametrize(
+    ("cols", "axi_data_width"),
+    [
+        (4, 32),
+        (8, 32),
+        (16, 32),
+        (8, 64),
+        (4, 64),
+        (4, 128),
+        (12, 64),
+        (5, 32),
+        (7, 64),
+        (16, 128),
+        (24, 128),
+    ],
+)
 def test_random_rows(cols, axi_data_width):
-    config = replace(preset("tiny-4x4"), cols=cols, vector_lanes=1, parameter_groups=32, weight_bytes=1024,
-                     axi_data_width=axi_data_width)
+    config = replace(
+        preset("tiny-4x4"),
+        cols=cols,
+        vector_lanes=1,
+        parameter_groups=32,
+        weight_bytes=1024,
+        axi_data_width=axi_data_width,
+    )
     dut = WeightBuffer(config=config)
     rng = random.Random(cols)
     memory = bytearray(config.weight_bytes)
@@ -38,9 +57,9 @@ def test_random_rows(cols, axi_data_width):
             ctx.set(dut.read.en, read)
             ctx.set(dut.read.addr, addr)
             if read:
-                pending[cycle + dut.read_latency] = bytes(memory[addr:addr + cols])
+                pending[cycle + dut.read_latency] = bytes(memory[addr : addr + cols])
             if write:
-                memory[beat:beat + config.axi_bytes] = data
+                memory[beat : beat + config.axi_bytes] = data
             if cycle in pending:
                 assert ctx.get(dut.read.data).to_bytes(cols, "little") == pending.pop(cycle)
                 compared += 1

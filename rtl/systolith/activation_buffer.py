@@ -14,12 +14,12 @@ class ActivationBuffer(Component):
     """Byte-addressed memory of ``config.activation_bytes`` with three readers and two writers.
 
     The top address bits select one of ``config.activation_banks`` banks; each is a :class:`RotatingRam` and
-    serves one read and one write a cycle. An access that runs over the end of a bank uses two banks (of the last
-    bank: the last and the first). Within a bank a reader waits for the store, then the vector reader, the compute
-    reader comes last; of the writers the vector unit goes first.
+    serves one read and one write a cycle. An access that runs over the end of a bank uses two banks (of the
+    last bank: the last and the first). Within a bank a reader waits for the store, then the vector reader,
+    the compute reader comes last; of the writers the vector unit goes first.
 
-    Addresses of accepted reads are registered, and the words that come out of the banks are put together lane by
-    lane for each reader, since the lanes of one access may come from two banks.
+    Addresses of accepted reads are registered, and the words that come out of the banks are put together lane
+    by lane for each reader, since the lanes of one access may come from two banks.
 
     Parameters
     ----------
@@ -40,10 +40,15 @@ class ActivationBuffer(Component):
         self._config = config
         read = In(ActivationReadPort.Signature(config))
         write = In(ActivationWritePort.Signature(config))
-        super().__init__({
-            "store_read": read, "vector_read": read, "compute_read": read,
-            "vector_write": write, "load_write": write,
-        })
+        super().__init__(
+            {
+                "store_read": read,
+                "vector_read": read,
+                "compute_read": read,
+                "vector_write": write,
+                "load_write": write,
+            }
+        )
 
     @property
     def config(self):
@@ -84,7 +89,7 @@ class ActivationBuffer(Component):
         offset_width = exact_log2(self.config.activation_word)
         bank_width = exact_log2(self.config.activation_banks)
         width = exact_log2(self.config.activation_bytes)
-        return addr[:offset_width], addr[offset_width:width - bank_width], addr[width - bank_width:width]
+        return addr[:offset_width], addr[offset_width : width - bank_width], addr[width - bank_width : width]
 
     def _straddles(self, addr):
         """Whether the lanes of an access lie in two banks."""
@@ -94,9 +99,9 @@ class ActivationBuffer(Component):
     def _arbitrate(self, m, ports, direction):
         """Grant requests, first port first.
 
-        Returns (port, wants, first, second) for each port: bit k of ``wants`` says that the port asks for bank
-        k; bit k of ``first`` and ``second`` that it was granted bank k for the lanes in the bank of its address
-        and for those in the following bank.
+        Returns (port, wants, first, second) for each port: bit k of ``wants`` says that the port asks for
+        bank k; bit k of ``first`` and ``second`` that it was granted bank k for the lanes in the bank of its
+        address and for those in the following bank.
         """
         banks = self.config.activation_banks
         taken = Const(0, banks)
@@ -135,10 +140,16 @@ class ActivationBuffer(Component):
         offset, _, bank = self._fields(port.addr)
         valid, straddles = port.valid & port.ready, self._straddles(port.addr)
         for stage in range(1, self.read_latency):
-            delayed = [Signal(name=f"{name}_s{stage}_valid"),
-                       *(Signal(len(value), name=f"{name}_s{stage}_{label}", reset_less=True)
-                         for label, value in (("offset", offset), ("bank", bank), ("straddles", straddles)))]
-            m.d.sync += [new.eq(old) for new, old in zip(delayed, (valid, offset, bank, straddles), strict=True)]
+            delayed = [
+                Signal(name=f"{name}_s{stage}_valid"),
+                *(
+                    Signal(len(value), name=f"{name}_s{stage}_{label}", reset_less=True)
+                    for label, value in (("offset", offset), ("bank", bank), ("straddles", straddles))
+                ),
+            ]
+            m.d.sync += [
+                new.eq(old) for new, old in zip(delayed, (valid, offset, bank, straddles), strict=True)
+            ]
             valid, offset, bank, straddles = delayed
         s5_valid = Signal(name=f"{name}_s5_valid")
         m.d.sync += s5_valid.eq(valid)

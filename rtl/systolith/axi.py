@@ -12,8 +12,16 @@ from amaranth.lib.wiring import In, Out, Signature
 from systolith.shapes import MEMORY_WIDTH
 
 __all__ = [
-    "AXI_BURST_INCR", "AXI_ID_FETCH", "AXI_ID_LOAD", "AXI_ID_WIDTH", "axi_address_layout", "axi_read_layout",
-    "axi_read_signature", "axi_response_layout", "axi_write_layout", "axi_write_signature",
+    "AXI_BURST_INCR",
+    "AXI_ID_FETCH",
+    "AXI_ID_LOAD",
+    "AXI_ID_WIDTH",
+    "axi_address_layout",
+    "axi_read_layout",
+    "axi_read_signature",
+    "axi_response_layout",
+    "axi_write_layout",
+    "axi_write_signature",
 ]
 
 AXI_ID_WIDTH = 1
@@ -48,16 +56,20 @@ def axi_response_layout():
 
 def axi_read_signature(config):
     """Manager's side of the read channels: members ``ar`` (out) and ``r`` (in)."""
-    return Signature({
-        "ar": Out(stream.Signature(axi_address_layout())),
-        "r": In(stream.Signature(axi_read_layout(config))),
-    })
+    return Signature(
+        {
+            "ar": Out(stream.Signature(axi_address_layout())),
+            "r": In(stream.Signature(axi_read_layout(config))),
+        }
+    )
 
 
 def axi_write_signature(config):
     """Manager's side of the write channels: members ``aw``, ``w`` (out) and ``b`` (in)."""
-    return Signature({
-        "aw": Out(stream.Signature(axi_address_layout())),
-        "w": Out(stream.Signature(axi_write_layout(config))),
-        "b": In(stream.Signature(axi_response_layout())),
-    })
+    return Signature(
+        {
+            "aw": Out(stream.Signature(axi_address_layout())),
+            "w": Out(stream.Signature(axi_write_layout(config))),
+            "b": In(stream.Signature(axi_response_layout())),
+        }
+    )

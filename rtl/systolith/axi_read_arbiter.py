@@ -12,8 +12,8 @@ __all__ = ["AxiReadArbiter"]
 class AxiReadArbiter(Component):
     """Merge the requests of two readers and route the read data by id.
 
-    Requests of the command fetcher go first: they are few and an engine without commands stands still. Requests
-    leave through a two-deep buffer, so a request once visible on the bus stays.
+    Requests of the command fetcher go first: they are few and an engine without commands stands still.
+    Requests leave through a two-deep buffer, so a request once visible on the bus stays.
 
     Parameters
     ----------
@@ -29,11 +29,13 @@ class AxiReadArbiter(Component):
 
     def __init__(self, *, config):
         self._config = config
-        super().__init__({
-            "load": In(axi_read_signature(config)),
-            "fetch": In(axi_read_signature(config)),
-            "bus": Out(axi_read_signature(config)),
-        })
+        super().__init__(
+            {
+                "load": In(axi_read_signature(config)),
+                "fetch": In(axi_read_signature(config)),
+                "bus": Out(axi_read_signature(config)),
+            }
+        )
 
     @property
     def config(self):

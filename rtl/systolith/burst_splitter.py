@@ -15,29 +15,31 @@ __all__ = ["BurstSplitter", "burst_layout"]
 def burst_layout(config):
     """Payload of a stream of bursts.
 
-    ``address`` is that of the first beat, ``len`` the beats - 1, ``first_lane`` the first byte lane used in the
-    first beat and ``last_lane`` the last one in the last beat. ``run_first``: first burst of a run, whose beat 0
-    belongs to buffer address ``buffer``; later bursts of a run go on where the one before ended. ``last``: last
-    burst of the command.
+    ``address`` is that of the first beat, ``len`` the beats - 1, ``first_lane`` the first byte lane used in
+    the first beat and ``last_lane`` the last one in the last beat. ``run_first``: first burst of a run, whose
+    beat 0 belongs to buffer address ``buffer``; later bursts of a run go on where the one before ended.
+    ``last``: last burst of the command.
     """
     lane_width = exact_log2(config.axi_bytes)
-    return data.StructLayout({
-        "address": MEMORY_WIDTH,
-        "len": 8,
-        "first_lane": lane_width,
-        "last_lane": lane_width,
-        "buffer": ADDRESS_WIDTH,
-        "space": 2,
-        "run_first": 1,
-        "last": 1,
-    })
+    return data.StructLayout(
+        {
+            "address": MEMORY_WIDTH,
+            "len": 8,
+            "first_lane": lane_width,
+            "last_lane": lane_width,
+            "buffer": ADDRESS_WIDTH,
+            "space": 2,
+            "run_first": 1,
+            "last": 1,
+        }
+    )
 
 
 class BurstSplitter(Component):
     """One burst a cycle, cut at multiples of the chunk (``burst_bytes(config)``, a power of two up to 4 KiB).
 
-    Cutting at multiples keeps every burst inside 4 KiB and short-cuts the arithmetic: all bursts of a run but the
-    first start at beat 0 and all but the last are full.
+    Cutting at multiples keeps every burst inside 4 KiB and short-cuts the arithmetic: all bursts of a run but
+    the first start at beat 0 and all but the last are full.
 
     Parameters
     ----------
@@ -55,11 +57,13 @@ class BurstSplitter(Component):
 
     def __init__(self, *, config):
         self._config = config
-        super().__init__({
-            "runs": In(stream.Signature(run_layout(config))),
-            "bursts": Out(stream.Signature(burst_layout(config))),
-            "abort": In(1),
-        })
+        super().__init__(
+            {
+                "runs": In(stream.Signature(run_layout(config))),
+                "bursts": Out(stream.Signature(burst_layout(config))),
+                "abort": In(1),
+            }
+        )
 
     @property
     def config(self):

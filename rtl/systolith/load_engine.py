@@ -21,10 +21,11 @@ class LoadEngine(Component):
     """Executes LOAD commands: read bursts run ahead of the data, across runs and commands.
 
     Dataflow: walker (runs) -> splitter (bursts) -> read address channel and, with the same burst, the plan: a
-    FIFO of bursts whose data is still to come; at most ``config.outstanding_reads`` are in flight. The head of the plan
-    says for each read beat where it goes: lane 0 of a beat is buffer address ``buffer - memory % axi_bytes`` plus
-    the beats before, lanes outside the run are masked, and the unaligned write port of the activation buffer
-    shifts the bytes. A two-deep buffer keeps the write port's ``ready`` out of the read channel.
+    FIFO of bursts whose data is still to come; at most ``config.outstanding_reads`` are in flight. The head
+    of the plan says for each read beat where it goes: lane 0 of a beat is buffer address ``buffer - memory %
+    axi_bytes`` plus the beats before, lanes outside the run are masked, and the unaligned write port of the
+    activation buffer shifts the bytes. A two-deep buffer keeps the write port's ``ready`` out of the read
+    channel.
 
     Parameters
     ----------
@@ -56,22 +57,24 @@ class LoadEngine(Component):
 
     def __init__(self, *, config):
         self._config = config
-        super().__init__({
-            "command": In(stream.Signature(command_layout("LOAD"))),
-            "retire": Out(1),
-            "busy": Out(1),
-            "stall_input": Out(1),
-            "stall_output": Out(1),
-            "error": Out(DmaError),
-            "abort": In(1),
-            "base": In(MEMORY_WIDTH),
-            "limit": In(MEMORY_WIDTH),
-            "axi": Out(axi_read_signature(config)),
-            "activation": Out(ActivationWritePort.Signature(config)),
-            "weight": Out(WeightWritePort.Signature(config)),
-            "parameter": Out(ParameterWritePort.Signature(config)),
-            "beat": Out(1),
-        })
+        super().__init__(
+            {
+                "command": In(stream.Signature(command_layout("LOAD"))),
+                "retire": Out(1),
+                "busy": Out(1),
+                "stall_input": Out(1),
+                "stall_output": Out(1),
+                "error": Out(DmaError),
+                "abort": In(1),
+                "base": In(MEMORY_WIDTH),
+                "limit": In(MEMORY_WIDTH),
+                "axi": Out(axi_read_signature(config)),
+                "activation": Out(ActivationWritePort.Signature(config)),
+                "weight": Out(WeightWritePort.Signature(config)),
+                "parameter": Out(ParameterWritePort.Signature(config)),
+                "beat": Out(1),
+            }
+        )
 
     @property
     def config(self):
@@ -85,7 +88,8 @@ class LoadEngine(Component):
         m.submodules.splitter = splitter = BurstSplitter(config=config)
         m.submodules.request = request = StreamBuffer(shape=axi_address_layout())
         m.submodules.plan = plan = SyncFIFO(
-            width=Shape.cast(burst_layout(config)).width, depth=config.outstanding_reads)
+            width=Shape.cast(burst_layout(config)).width, depth=config.outstanding_reads
+        )
         connect(m, walker.runs, splitter.runs)
         connect(m, command=flipped(self.command), walker=walker.command)
         connect(m, request=request.o, ar=flipped(self.axi.ar))
@@ -94,8 +98,10 @@ class LoadEngine(Component):
         slots = Signal(range(config.outstanding_reads + 1), init=config.outstanding_reads)
         issue = splitter.bursts.valid & splitter.bursts.ready
         m.d.comb += [
-            walker.base.eq(self.base), walker.limit.eq(self.limit),
-            walker.abort.eq(self.abort), splitter.abort.eq(self.abort),
+            walker.base.eq(self.base),
+            walker.limit.eq(self.limit),
+            walker.abort.eq(self.abort),
+            splitter.abort.eq(self.abort),
             splitter.bursts.ready.eq(slots.any() & request.i.ready),
             plan.w_en.eq(issue),
             plan.w_data.eq(Value.cast(burst)),
@@ -108,7 +114,12 @@ class LoadEngine(Component):
         self._write(m, writes)
         m.d.sync += slots.eq(slots - issue + complete)
         m.d.comb += self.busy.eq(
-            walker.busy | splitter.bursts.valid | (slots != config.outstanding_reads) | writes.valid | self.retire)
+            walker.busy
+            | splitter.bursts.valid
+            | (slots != config.outstanding_reads)
+            | writes.valid
+            | self.retire
+        )
         return m
 
     def _place_beats(self, m, plan, walker):
@@ -122,8 +133,9 @@ class LoadEngine(Component):
         last_beat = Signal(reset_less=True)
         head = data.View(burst_layout(config), plan.r_data)
         read = self.axi.r
-        write_layout = data.StructLayout({
-            "addr": ADDRESS_WIDTH, "data": config.axi_data_width, "mask": step, "space": 2, "last": 1})
+        write_layout = data.StructLayout(
+            {"addr": ADDRESS_WIDTH, "data": config.axi_data_width, "mask": step, "space": 2, "last": 1}
+        )
         m.submodules.writes = writes = StreamBuffer(shape=write_layout)
         fire = Signal()
         m.d.comb += [
@@ -135,17 +147,29 @@ class LoadEngine(Component):
             writes.i.valid.eq(read.valid & current_valid),
             writes.i.payload.addr.eq(buffer),
             writes.i.payload.data.eq(read.payload.data),
-            writes.i.payload.mask.eq(Cat(
-                (~first_beat | (lane >= current.first_lane)) & (~last_beat | (lane <= current.last_lane))
-                for lane in range(step))),
+            writes.i.payload.mask.eq(
+                Cat(
+                    (~first_beat | (lane >= current.first_lane)) & (~last_beat | (lane <= current.last_lane))
+                    for lane in range(step)
+                )
+            ),
             writes.i.payload.space.eq(current.space),
             writes.i.payload.last.eq(last_beat & current.last),
         ]
         with m.If(fire):
-            m.d.sync += [buffer.eq(buffer + step), first_beat.eq(0),
-                         current.len.eq(current.len - 1), last_beat.eq(current.len == 1)]
+            m.d.sync += [
+                buffer.eq(buffer + step),
+                first_beat.eq(0),
+                current.len.eq(current.len - 1),
+                last_beat.eq(current.len == 1),
+            ]
         with m.If(plan.r_en):
-            m.d.sync += [current_valid.eq(plan.r_rdy), current.eq(head), first_beat.eq(1), last_beat.eq(head.len == 0)]
+            m.d.sync += [
+                current_valid.eq(plan.r_rdy),
+                current.eq(head),
+                first_beat.eq(1),
+                last_beat.eq(head.len == 0),
+            ]
             with m.If(plan.r_rdy & head.run_first):
                 m.d.sync += buffer.eq(head.buffer)
         self._report(m, walker, fire & read.payload.resp[1], current.address)
@@ -157,11 +181,20 @@ class LoadEngine(Component):
         with m.If(self.abort):
             m.d.sync += reported.eq(0)
         with m.Elif(bad_response):
-            m.d.sync += [self.error.valid.eq(1), self.error.code.eq(ErrorCode.READ_RESPONSE),
-                         self.error.address.eq(address), self.error.response.eq(self.axi.r.payload.resp)]
+            m.d.sync += [
+                self.error.valid.eq(1),
+                self.error.code.eq(ErrorCode.READ_RESPONSE),
+                self.error.address.eq(address),
+                self.error.response.eq(self.axi.r.payload.resp),
+            ]
         with m.Elif(walker.out_of_range & ~reported):
-            m.d.sync += [self.error.valid.eq(1), self.error.code.eq(ErrorCode.OUT_OF_RANGE),
-                         self.error.address.eq(walker.address), self.error.response.eq(0), reported.eq(1)]
+            m.d.sync += [
+                self.error.valid.eq(1),
+                self.error.code.eq(ErrorCode.OUT_OF_RANGE),
+                self.error.address.eq(walker.address),
+                self.error.response.eq(0),
+                reported.eq(1),
+            ]
 
     def _write(self, m, writes):
         """Send a write to its buffer. Only the activation buffer may refuse."""

@@ -7,8 +7,13 @@ from amaranth.lib.wiring import In, Out
 from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH
 
 __all__ = [
-    "ActivationReadPort", "ActivationWritePort", "DmaError", "ParameterReadPort", "ParameterWritePort",
-    "WeightReadPort", "WeightWritePort",
+    "ActivationReadPort",
+    "ActivationWritePort",
+    "DmaError",
+    "ParameterReadPort",
+    "ParameterWritePort",
+    "WeightReadPort",
+    "WeightWritePort",
 ]
 
 
@@ -44,13 +49,15 @@ class ActivationReadPort(_Port):
         """Signature for one configuration."""
 
         def __init__(self, config):
-            super().__init__({
-                "addr": Out(ADDRESS_WIDTH),
-                "valid": Out(1),
-                "ready": In(1),
-                "data_valid": In(1),
-                "data": In(8 * config.activation_word),
-            })
+            super().__init__(
+                {
+                    "addr": Out(ADDRESS_WIDTH),
+                    "valid": Out(1),
+                    "ready": In(1),
+                    "data_valid": In(1),
+                    "data": In(8 * config.activation_word),
+                }
+            )
 
         def create(self, *, path=None, src_loc_at=0):
             return ActivationReadPort(self, path=path, src_loc_at=1 + src_loc_at)
@@ -77,13 +84,15 @@ class ActivationWritePort(_Port):
         """Signature for one configuration."""
 
         def __init__(self, config):
-            super().__init__({
-                "addr": Out(ADDRESS_WIDTH),
-                "valid": Out(1),
-                "ready": In(1),
-                "data": Out(8 * config.activation_word),
-                "mask": Out(config.activation_word),
-            })
+            super().__init__(
+                {
+                    "addr": Out(ADDRESS_WIDTH),
+                    "valid": Out(1),
+                    "ready": In(1),
+                    "data": Out(8 * config.activation_word),
+                    "mask": Out(config.activation_word),
+                }
+            )
 
         def create(self, *, path=None, src_loc_at=0):
             return ActivationWritePort(self, path=path, src_loc_at=1 + src_loc_at)
@@ -106,11 +115,13 @@ class WeightReadPort(_Port):
         """Signature for one configuration."""
 
         def __init__(self, config):
-            super().__init__({
-                "addr": Out(ADDRESS_WIDTH),
-                "en": Out(1),
-                "data": In(8 * config.cols),
-            })
+            super().__init__(
+                {
+                    "addr": Out(ADDRESS_WIDTH),
+                    "en": Out(1),
+                    "data": In(8 * config.cols),
+                }
+            )
 
         def create(self, *, path=None, src_loc_at=0):
             return WeightReadPort(self, path=path, src_loc_at=1 + src_loc_at)
@@ -118,11 +129,13 @@ class WeightReadPort(_Port):
 
 class _BeatWriteSignature(_Signature):
     def __init__(self, config):
-        super().__init__({
-            "addr": Out(ADDRESS_WIDTH),
-            "en": Out(1),
-            "data": Out(config.axi_data_width),
-        })
+        super().__init__(
+            {
+                "addr": Out(ADDRESS_WIDTH),
+                "en": Out(1),
+                "data": Out(config.axi_data_width),
+            }
+        )
 
 
 class WeightWritePort(_Port):

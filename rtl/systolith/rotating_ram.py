@@ -13,14 +13,14 @@ __all__ = ["RotatingRam"]
 class RotatingRam(Component):
     """Memory of ``rows * lanes`` units with one unaligned read and one unaligned write a cycle.
 
-    Unit ``a`` lives in column ``a % lanes`` at row ``a // lanes``; every column is a RAM of its own. An access
-    at address ``a`` touches row ``a // lanes`` in the columns from ``a % lanes`` on and the next row (modulo
-    ``rows``) in the columns before it; a rotation puts the columns in the order of the lanes.
+    Unit ``a`` lives in column ``a % lanes`` at row ``a // lanes``; every column is a RAM of its own. An
+    access at address ``a`` touches row ``a // lanes`` in the columns from ``a % lanes`` on and the next row
+    (modulo ``rows``) in the columns before it; a rotation puts the columns in the order of the lanes.
 
     Reads: address register (s1), row increment (s2), RAM with output register (s3, s4), rotation (s5).
-    Writes: address register (s1), rotation and row increment (s2), RAM. A write of cycle t is sampled by the RAM
-    at the end of cycle t + 2 and so is a read of cycle t, so reads of cycle t + 1 see it. A read and a write of
-    the same unit in the same cycle read an undefined unit.
+    Writes: address register (s1), rotation and row increment (s2), RAM. A write of cycle t is sampled by the
+    RAM at the end of cycle t + 2 and so is a read of cycle t, so reads of cycle t + 1 see it. A read and a
+    write of the same unit in the same cycle read an undefined unit.
 
     Parameters
     ----------
@@ -132,14 +132,18 @@ class RotatingRam(Component):
         s1_addr = Signal.like(self.w_addr, reset_less=True)
         s1_mask = Signal.like(self.w_mask, reset_less=True)
         s1_data = Signal.like(self.w_data, reset_less=True)
-        m.d.sync += [s1_en.eq(self.w_en), s1_addr.eq(self.w_addr), s1_mask.eq(self.w_mask),
-                     s1_data.eq(self.w_data)]
+        m.d.sync += [
+            s1_en.eq(self.w_en),
+            s1_addr.eq(self.w_addr),
+            s1_mask.eq(self.w_mask),
+            s1_data.eq(self.w_data),
+        ]
 
         _, s2_row, s2_next, s2_wrapped = self._split(m, s1_addr, "w")
         s2_en = Signal(self.lanes)
         s2_data = Signal.like(self.w_data, reset_less=True)
         if self.rotate_writes:
-            offset = s1_addr[:exact_log2(self.lanes)]
+            offset = s1_addr[: exact_log2(self.lanes)]
             data = rotate_lanes_up(s1_data, offset, lanes=self.lanes)
             mask = rotate_lanes_up(s1_mask, offset, lanes=self.lanes)
             enable = [Mux(column < offset, s1_en[1], s1_en[0]) for column in range(self.lanes)]

@@ -22,11 +22,11 @@ _BEATS_IN_FLIGHT = 16
 class StoreEngine(Component):
     """Executes STORE commands: write bursts follow each other without a gap, across runs and commands.
 
-    Dataflow: walker (runs) -> splitter (bursts) -> write address channel, the plan (a FIFO of bursts whose data is
-    still to be read) and the FIFO of expected responses; both FIFOs hold ``config.outstanding_reads`` bursts. The
-    head of the plan is turned into reads of the activation buffer, one a beat, at ``buffer - memory % axi_bytes``
-    plus the beats before, so that the unaligned read port shifts the bytes. A read needs a credit, that is a free
-    place in the write data FIFO, because the buffer's responses cannot be refused.
+    Dataflow: walker (runs) -> splitter (bursts) -> write address channel, the plan (a FIFO of bursts whose
+    data is still to be read) and the FIFO of expected responses; both FIFOs hold ``config.outstanding_reads``
+    bursts. The head of the plan is turned into reads of the activation buffer, one a beat, at ``buffer -
+    memory % axi_bytes`` plus the beats before, so that the unaligned read port shifts the bytes. A read needs
+    a credit, that is a free place in the write data FIFO, because the buffer's responses cannot be refused.
 
     Parameters
     ----------
@@ -43,7 +43,8 @@ class StoreEngine(Component):
     error : ``Out(DmaError)``
         Write response other than OKAY, or a run out of range.
     abort : ``In(1)``
-        Level: stop issuing, complete the bursts already issued, drop the commands (``busy`` falls), retire nothing.
+        Level: stop issuing, complete the bursts already issued, drop the commands (``busy`` falls), retire
+        nothing.
     base, limit : ``In(32)``
         Registers BASE and LIMIT.
     activation : ``Out(ActivationReadPort.Signature(config))``
@@ -56,20 +57,22 @@ class StoreEngine(Component):
 
     def __init__(self, *, config):
         self._config = config
-        super().__init__({
-            "command": In(stream.Signature(command_layout("STORE"))),
-            "retire": Out(1),
-            "busy": Out(1),
-            "stall_input": Out(1),
-            "stall_output": Out(1),
-            "error": Out(DmaError),
-            "abort": In(1),
-            "base": In(MEMORY_WIDTH),
-            "limit": In(MEMORY_WIDTH),
-            "activation": Out(ActivationReadPort.Signature(config)),
-            "axi": Out(axi_write_signature(config)),
-            "beat": Out(1),
-        })
+        super().__init__(
+            {
+                "command": In(stream.Signature(command_layout("STORE"))),
+                "retire": Out(1),
+                "busy": Out(1),
+                "stall_input": Out(1),
+                "stall_output": Out(1),
+                "error": Out(DmaError),
+                "abort": In(1),
+                "base": In(MEMORY_WIDTH),
+                "limit": In(MEMORY_WIDTH),
+                "activation": Out(ActivationReadPort.Signature(config)),
+                "axi": Out(axi_write_signature(config)),
+                "beat": Out(1),
+            }
+        )
 
     @property
     def config(self):
@@ -83,7 +86,8 @@ class StoreEngine(Component):
         m.submodules.splitter = splitter = BurstSplitter(config=config)
         m.submodules.request = request = StreamBuffer(shape=axi_address_layout())
         m.submodules.plan = plan = SyncFIFO(
-            width=Shape.cast(burst_layout(config)).width, depth=config.outstanding_reads)
+            width=Shape.cast(burst_layout(config)).width, depth=config.outstanding_reads
+        )
         m.submodules.expected = expected = SyncFIFO(width=MEMORY_WIDTH + 1, depth=config.outstanding_reads)
         connect(m, walker.runs, splitter.runs)
         connect(m, command=flipped(self.command), walker=walker.command)
@@ -92,8 +96,10 @@ class StoreEngine(Component):
         # A burst planned is a burst expected and the response comes last, so the plan is never full alone.
         issue = splitter.bursts.valid & splitter.bursts.ready
         m.d.comb += [
-            walker.base.eq(self.base), walker.limit.eq(self.limit),
-            walker.abort.eq(self.abort), splitter.abort.eq(self.abort),
+            walker.base.eq(self.base),
+            walker.limit.eq(self.limit),
+            walker.abort.eq(self.abort),
+            splitter.abort.eq(self.abort),
             splitter.bursts.ready.eq(expected.w_rdy & request.i.ready),
             plan.w_en.eq(issue),
             plan.w_data.eq(Value.cast(burst)),
@@ -127,15 +133,27 @@ class StoreEngine(Component):
             fire.eq(self.activation.valid & self.activation.ready),
             self.stall_input.eq(self.activation.valid & ~self.activation.ready),
             plan.r_en.eq(~current_valid | (fire & last_beat)),
-            strobe.eq(Cat(
-                (~first_beat | (lane >= current.first_lane)) & (~last_beat | (lane <= current.last_lane))
-                for lane in range(step))),
+            strobe.eq(
+                Cat(
+                    (~first_beat | (lane >= current.first_lane)) & (~last_beat | (lane <= current.last_lane))
+                    for lane in range(step)
+                )
+            ),
         ]
         with m.If(fire):
-            m.d.sync += [buffer.eq(buffer + step), first_beat.eq(0),
-                         current.len.eq(current.len - 1), last_beat.eq(current.len == 1)]
+            m.d.sync += [
+                buffer.eq(buffer + step),
+                first_beat.eq(0),
+                current.len.eq(current.len - 1),
+                last_beat.eq(current.len == 1),
+            ]
         with m.If(plan.r_en):
-            m.d.sync += [current_valid.eq(plan.r_rdy), current.eq(head), first_beat.eq(1), last_beat.eq(head.len == 0)]
+            m.d.sync += [
+                current_valid.eq(plan.r_rdy),
+                current.eq(head),
+                first_beat.eq(1),
+                last_beat.eq(head.len == 0),
+            ]
             with m.If(plan.r_rdy & head.run_first):
                 m.d.sync += buffer.eq(head.buffer)
         m.d.sync += credits.eq(credits - fire + self.beat)
@@ -172,8 +190,17 @@ class StoreEngine(Component):
         with m.If(self.abort):
             m.d.sync += reported.eq(0)
         with m.Elif(fire & response.payload.resp[1]):
-            m.d.sync += [self.error.valid.eq(1), self.error.code.eq(ErrorCode.WRITE_RESPONSE),
-                         self.error.address.eq(address), self.error.response.eq(response.payload.resp)]
+            m.d.sync += [
+                self.error.valid.eq(1),
+                self.error.code.eq(ErrorCode.WRITE_RESPONSE),
+                self.error.address.eq(address),
+                self.error.response.eq(response.payload.resp),
+            ]
         with m.Elif(walker.out_of_range & ~reported):
-            m.d.sync += [self.error.valid.eq(1), self.error.code.eq(ErrorCode.OUT_OF_RANGE),
-                         self.error.address.eq(walker.address), self.error.response.eq(0), reported.eq(1)]
+            m.d.sync += [
+                self.error.valid.eq(1),
+                self.error.code.eq(ErrorCode.OUT_OF_RANGE),
+                self.error.address.eq(walker.address),
+                self.error.response.eq(0),
+                reported.eq(1),
+            ]

@@ -23,22 +23,24 @@ def run_layout(config):
     memory beat. ``last``: last run of the command.
     """
     chunk_log2 = exact_log2(burst_bytes(config))
-    return data.StructLayout({
-        "chunk": MEMORY_WIDTH - chunk_log2,
-        "first": chunk_log2,
-        "end": ADDRESS_WIDTH + 1,
-        "buffer": ADDRESS_WIDTH,
-        "space": 2,
-        "last": 1,
-    })
+    return data.StructLayout(
+        {
+            "chunk": MEMORY_WIDTH - chunk_log2,
+            "first": chunk_log2,
+            "end": ADDRESS_WIDTH + 1,
+            "buffer": ADDRESS_WIDTH,
+            "space": 2,
+            "last": 1,
+        }
+    )
 
 
 class TransferWalker(Component):
     """Two nested loops over the runs of LOAD or STORE commands.
 
     A command is registered, one cycle prepares counters and the highest legal offset, then one run leaves per
-    cycle through a register in which the base address is added and the range is checked. A run out of range stays
-    in that register until ``abort``.
+    cycle through a register in which the base address is added and the range is checked. A run out of range
+    stays in that register until ``abort``.
 
     Parameters
     ----------
@@ -69,16 +71,18 @@ class TransferWalker(Component):
             raise ValueError(f"Transfer walker name must be 'LOAD' or 'STORE', not {name!r}")
         self._config = config
         self._name = name
-        super().__init__({
-            "command": In(stream.Signature(command_layout(name))),
-            "base": In(MEMORY_WIDTH),
-            "limit": In(MEMORY_WIDTH),
-            "abort": In(1),
-            "runs": Out(stream.Signature(run_layout(config))),
-            "out_of_range": Out(1),
-            "address": Out(MEMORY_WIDTH),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "command": In(stream.Signature(command_layout(name))),
+                "base": In(MEMORY_WIDTH),
+                "limit": In(MEMORY_WIDTH),
+                "abort": In(1),
+                "runs": Out(stream.Signature(run_layout(config))),
+                "out_of_range": Out(1),
+                "address": Out(MEMORY_WIDTH),
+                "busy": Out(1),
+            }
+        )
 
     @property
     def config(self):
@@ -129,21 +133,29 @@ class TransferWalker(Component):
         """Loop counters and the two addresses of the current run and of the first run of the inner loop."""
         left_1, left_2 = (Signal(16, name=f"left_{level}", reset_less=True) for level in (1, 2))
         last_1, last_2 = (Signal(name=f"last_{level}", reset_less=True) for level in (1, 2))
-        offset, outer_offset = (Signal(MEMORY_WIDTH, name=f"{n}offset", reset_less=True) for n in ("", "outer_"))
-        buffer, outer_buffer = (Signal(ADDRESS_WIDTH, name=f"{n}buffer", reset_less=True) for n in ("", "outer_"))
+        offset, outer_offset = (
+            Signal(MEMORY_WIDTH, name=f"{n}offset", reset_less=True) for n in ("", "outer_")
+        )
+        buffer, outer_buffer = (
+            Signal(ADDRESS_WIDTH, name=f"{n}buffer", reset_less=True) for n in ("", "outer_")
+        )
         next_offset = Signal(MEMORY_WIDTH)
         next_buffer = Signal(ADDRESS_WIDTH)
         m.d.comb += [
             last.eq(last_1 & last_2),
-            next_offset.eq(Mux(last_1, outer_offset, offset)
-                           + Mux(last_1, command.memory_step_2, command.memory_step_1)),
-            next_buffer.eq(Mux(last_1, outer_buffer, buffer)
-                           + Mux(last_1, command.buffer_step_2, command.buffer_step_1)),
+            next_offset.eq(
+                Mux(last_1, outer_offset, offset) + Mux(last_1, command.memory_step_2, command.memory_step_1)
+            ),
+            next_buffer.eq(
+                Mux(last_1, outer_buffer, buffer) + Mux(last_1, command.buffer_step_2, command.buffer_step_1)
+            ),
         ]
         with m.If(setup):
             m.d.sync += [
-                offset.eq(command.memory), outer_offset.eq(command.memory),
-                buffer.eq(command.buffer), outer_buffer.eq(command.buffer),
+                offset.eq(command.memory),
+                outer_offset.eq(command.memory),
+                buffer.eq(command.buffer),
+                outer_buffer.eq(command.buffer),
             ]
         with m.Elif(step):
             m.d.sync += [offset.eq(next_offset), buffer.eq(next_buffer)]
@@ -176,8 +188,10 @@ class TransferWalker(Component):
                 length_minus_1.eq(command.length - 1),
             ]
         s1_run = Signal(run_layout(config), reset_less=True)
-        address = Cat(offset[:BASE_ALIGNMENT_LOG2],
-                      (offset[BASE_ALIGNMENT_LOG2:] + self.base[BASE_ALIGNMENT_LOG2:])[:20])
+        address = Cat(
+            offset[:BASE_ALIGNMENT_LOG2],
+            (offset[BASE_ALIGNMENT_LOG2:] + self.base[BASE_ALIGNMENT_LOG2:])[:20],
+        )
         with m.If(step):
             m.d.sync += [
                 s1_bad.eq(limited & (too_long | (offset > highest))),

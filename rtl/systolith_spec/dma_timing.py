@@ -1,7 +1,7 @@
 """Beats, bursts and cycles of LOAD and STORE.
 
-The numbers of beats and bursts are exact whatever memory does. The cycles are exact for a memory with a constant
-latency and no stalls and for a free activation bank; they are lower bounds otherwise.
+The numbers of beats and bursts are exact whatever memory does. The cycles are exact for a memory with a
+constant latency and no stalls and for a free activation bank; they are lower bounds otherwise.
 """
 
 from collections import deque
@@ -10,9 +10,22 @@ from collections.abc import Iterable, Iterator
 from systolith_spec.config import AcceleratorConfig
 
 __all__ = [
-    "COMMAND_CYCLES", "LOAD_FIRST_REQUEST", "LOAD_RETIRE", "STORE_FIRST_BEAT", "STORE_FIRST_REQUEST", "STORE_RETIRE",
-    "burst_bytes", "load_cycles", "load_retires", "run_beats", "run_bursts", "store_cycles", "store_retires",
-    "transfer_beats", "transfer_bursts", "transfer_runs",
+    "COMMAND_CYCLES",
+    "LOAD_FIRST_REQUEST",
+    "LOAD_RETIRE",
+    "STORE_FIRST_BEAT",
+    "STORE_FIRST_REQUEST",
+    "STORE_RETIRE",
+    "burst_bytes",
+    "load_cycles",
+    "load_retires",
+    "run_beats",
+    "run_bursts",
+    "store_cycles",
+    "store_retires",
+    "transfer_beats",
+    "transfer_bursts",
+    "transfer_runs",
 ]
 
 COMMAND_CYCLES = 3
@@ -49,8 +62,9 @@ def run_bursts(config: AcceleratorConfig, memory: int, length: int) -> list[tupl
     chunk, bursts, start, end = burst_bytes(config), [], memory, memory + length
     while start < end:
         stop = min(end, (start // chunk + 1) * chunk)
-        bursts.append((start // config.axi_bytes * config.axi_bytes,
-                       run_beats(start, stop - start, config.axi_bytes)))
+        bursts.append(
+            (start // config.axi_bytes * config.axi_bytes, run_beats(start, stop - start, config.axi_bytes))
+        )
         start = stop
     return bursts
 
@@ -59,8 +73,12 @@ def transfer_runs(fields: dict[str, int]) -> Iterator[tuple[int, int]]:
     """Runs of a LOAD or STORE, in order, as (memory offset, buffer address)."""
     for outer in range(fields["count_2"]):
         for inner in range(fields["count_1"]):
-            yield ((fields["memory"] + outer * fields["memory_step_2"] + inner * fields["memory_step_1"]) % 2**32,
-                   (fields["buffer"] + outer * fields["buffer_step_2"] + inner * fields["buffer_step_1"]) % 2**24)
+            yield (
+                (fields["memory"] + outer * fields["memory_step_2"] + inner * fields["memory_step_1"])
+                % 2**32,
+                (fields["buffer"] + outer * fields["buffer_step_2"] + inner * fields["buffer_step_1"])
+                % 2**24,
+            )
 
 
 def transfer_beats(config: AcceleratorConfig, fields: dict[str, int]) -> int:
@@ -73,11 +91,13 @@ def transfer_bursts(config: AcceleratorConfig, fields: dict[str, int]) -> int:
     return sum(len(run_bursts(config, memory, fields["length"])) for memory, _ in transfer_runs(fields))
 
 
-def load_retires(config: AcceleratorConfig, transfers: Iterable[dict[str, int]], *, memory_latency: int) -> list[int]:
+def load_retires(
+    config: AcceleratorConfig, transfers: Iterable[dict[str, int]], *, memory_latency: int
+) -> list[int]:
     """Cycles at which LOADs retire, counted from the cycle in which the first is accepted.
 
-    Every command is offered at once, memory answers ``memory_latency`` (at least 1) cycles after a request and
-    then once a cycle, the activation bank is free: the engine's own speed.
+    Every command is offered at once, memory answers ``memory_latency`` (at least 1) cycles after a request
+    and then once a cycle, the activation bank is free: the engine's own speed.
 
     Parameters
     ----------
@@ -97,7 +117,9 @@ def load_retires(config: AcceleratorConfig, transfers: Iterable[dict[str, int]],
     return [cycle + LOAD_RETIRE for cycle in _timeline(config, transfers, finish)]
 
 
-def store_retires(config: AcceleratorConfig, transfers: Iterable[dict[str, int]], *, memory_latency: int) -> list[int]:
+def store_retires(
+    config: AcceleratorConfig, transfers: Iterable[dict[str, int]], *, memory_latency: int
+) -> list[int]:
     """Cycles at which STOREs retire; as :func:`load_retires`.
 
     ``memory_latency`` is the number of cycles (at least 1) from the last beat of a burst to its response.

@@ -4,8 +4,17 @@ from systolith_spec.commands import Space
 
 __all__ = ["EnginePulses", "random_transfer", "transfer"]
 
-_DEFAULTS = dict(memory=0, buffer=0, length=1, count_1=1, count_2=1, memory_step_1=0, buffer_step_1=0,
-                 memory_step_2=0, buffer_step_2=0)
+_DEFAULTS = dict(
+    memory=0,
+    buffer=0,
+    length=1,
+    count_1=1,
+    count_2=1,
+    memory_step_1=0,
+    buffer_step_1=0,
+    memory_step_2=0,
+    buffer_step_2=0,
+)
 
 
 def transfer(**fields):
@@ -14,7 +23,7 @@ def transfer(**fields):
 
 
 def random_transfer(config, rng, *, longest=200, space=Space.ACTIVATION):
-    """Random transfer inside 16 KiB of memory, with small and long runs, strides of both signs and 3-D shapes.
+    """Random transfer inside 16 KiB of memory, small and long runs, 1-D to 3-D, strides of both signs.
 
     Parameters
     ----------
@@ -28,7 +37,9 @@ def random_transfer(config, rng, *, longest=200, space=Space.ACTIVATION):
     align = 1 if space == Space.ACTIVATION else config.axi_bytes
     length = rng.choice([rng.randrange(1, 12), rng.randrange(1, longest)])
     length = -(-length // align) * align
-    count_1, count_2 = rng.choice([(1, 1), (rng.randrange(1, 6), 1), (rng.randrange(1, 5), rng.randrange(1, 4))])
+    count_1, count_2 = rng.choice(
+        [(1, 1), (rng.randrange(1, 6), 1), (rng.randrange(1, 5), rng.randrange(1, 4))]
+    )
 
     def step(low, high):
         return rng.randrange(low, high) // align * align
@@ -41,9 +52,17 @@ def random_transfer(config, rng, *, longest=200, space=Space.ACTIVATION):
         memory += count_1 * memory_step_1
         memory_step_1 = -memory_step_1 % 2**32
         buffer_step_1 = -buffer_step_1 % 2**24
-    return transfer(memory=memory, buffer=step(0, 1 << 24), length=length, count_1=count_1, count_2=count_2,
-                    memory_step_1=memory_step_1, memory_step_2=memory_step_2, buffer_step_1=buffer_step_1,
-                    buffer_step_2=buffer_step_2)
+    return transfer(
+        memory=memory,
+        buffer=step(0, 1 << 24),
+        length=length,
+        count_1=count_1,
+        count_2=count_2,
+        memory_step_1=memory_step_1,
+        memory_step_2=memory_step_2,
+        buffer_step_1=buffer_step_1,
+        buffer_step_2=buffer_step_2,
+    )
 
 
 class EnginePulses:
@@ -67,7 +86,8 @@ class EnginePulses:
         """Record for ever."""
         dut, cycle = self._dut, 0
         async for _, _, retire, beat, error, stall_input, stall_output in ctx.tick().sample(
-                dut.retire, dut.beat, dut.error, dut.stall_input, dut.stall_output):
+            dut.retire, dut.beat, dut.error, dut.stall_input, dut.stall_output
+        ):
             if retire:
                 self.retires.append(cycle)
             if error.valid:
