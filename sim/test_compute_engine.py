@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 from amaranth.hdl import Signal
 from systolith.compute_engine import ComputeEngine
-from systolith_golden.machine import Machine
+from systolith_sim.compute_bench import (
+    compatible_commands,
+    golden_machine,
+    random_command,
+    small_config,
+)
 from systolith_sim.pysim import simulate
-from systolith_spec.commands import COMMANDS, encode
-from systolith_spec.config import AcceleratorConfig
+from systolith_spec.commands import COMMANDS
 from systolith_spec.timing import (
     ACTIVATION_READ_LATENCY,
     WEIGHT_READ_LATENCY,
@@ -25,50 +29,6 @@ GEOMETRIES = [(2, 2), (3, 5), (4, 4), (5, 3), (8, 8)]
 FIELDS = [field.name for command in COMMANDS if command.name == "COMPUTE" for field in command.fields]
 
 
-def make_config(rows, cols):
-    return AcceleratorConfig(name="test", rows=rows, cols=cols, activation_bytes=4096, weight_bytes=4096,
-                             accumulator_depth=64, vector_lanes=1, parameter_groups=64, axi_data_width=32)
-
-
-def random_command(config, generator, *, vectors=None, tiles=None):
-    """A convolution window with padding, strides and dilation that stays in the buffers."""
-    rows = generator.randint(1, 6)
-    pitch = generator.randint(1, 40)
-    row_bytes = generator.randint(1, pitch)
-    start = generator.randrange(config.activation_bytes - rows * pitch)
-    first_row, first_byte = generator.randint(-2, 2), generator.randint(-2 * config.rows, 5)
-    limits = vectors or generator.choice([1, 3, 8, 20])
-    y_count = generator.randint(1, max(1, int(limits ** 0.5)))
-    x_count = max(1, limits // y_count)
-    if vectors:
-        y_count, x_count = 1, vectors
-    limit = tiles or generator.choice([1, 2, 6])
-    counts = [1, 1, 1, 1]
-    while np.prod(counts) < limit:
-        counts[generator.randrange(4)] += 1
-    if tiles:
-        counts = [1, 1, tiles, 1]
-    ky_count, kx_count, chunk_count, block_count = counts
-    y_row_step, ky_row_step = generator.randint(0, 3), generator.randint(0, 3)
-    size = np.prod(counts) * config.tile_bytes
-    step = generator.randint(y_count * x_count, y_count * x_count + 3)
-    depth = config.accumulator_entries - (block_count - 1) * step - y_count * x_count
-    assert size < config.weight_bytes
-    assert depth >= 0
-    return {
-        "accumulate": generator.randrange(2), "pad": generator.randint(-128, 127),
-        "base": (start + first_row * pitch) % (1 << 24), "first_row": first_row, "rows": rows,
-        "first_byte": first_byte, "row_bytes": row_bytes,
-        "y_count": y_count, "y_row_step": y_row_step, "y_addr_step": y_row_step * pitch,
-        "x_count": x_count, "x_byte_step": generator.randint(-3, 9),
-        "ky_count": ky_count, "ky_row_step": ky_row_step, "ky_addr_step": ky_row_step * pitch,
-        "kx_count": kx_count, "kx_byte_step": generator.randint(-3, 9),
-        "chunk_count": chunk_count, "block_count": block_count, "block_step": step,
-        "accumulator": generator.randint(0, depth),
-        "weights": generator.randrange((config.weight_bytes - size) // 4) * 4,
-    }
-
-
 class Bench:
     """An engine between behavioural buffers; the golden machine runs the same commands."""
 
@@ -81,13 +41,7 @@ class Bench:
         self.dut = ComputeEngine(config=config, activation_read_latency=activation_read_latency,
                                  weight_read_latency=weight_read_latency)
         self.generator = random.Random(seed)
-        contents = np.random.default_rng(seed)
-        program = b"".join(encode("COMPUTE", **command) for command in commands) + encode("END")
-        self.machine = Machine(config, bytearray(program.ljust(4096, b"\0")))
-        for buffer in (self.machine.activation, self.machine.weight):
-            values = np.array([0x80, 0x7F]) if extremes else np.arange(256)
-            buffer[:] = contents.choice(values, len(buffer))
-        self.machine.accumulators[:] = 0
+        self.machine = golden_machine(config, commands, seed=seed, extremes=extremes)
         self.cycle = 0
         self.accepted, self.retired, self.requests, self.weight_rows, self.stalls = [], [], [], [], 0
 
@@ -180,28 +134,12 @@ class Bench:
                                 f"{self.machine.accumulators[tuple(wrong[0])]}; {len(wrong)} wrong")
 
 
-def compatible(commands):
-    """Drop commands whose entries overlap partly with those before (the engine excludes them)."""
-    def tiles(command):
-        vectors = compute_vectors(command)
-        return [range(command["accumulator"] + block * command["block_step"],
-                      command["accumulator"] + block * command["block_step"] + vectors)
-                for block in range(command["block_count"])]
-
-    kept = []
-    for command in commands:
-        recent = [entries for earlier in kept[-4:] for entries in tiles(earlier)]
-        if all(new == old or not set(new) & set(old) for new in tiles(command) for old in recent):
-            kept.append(command)
-    return kept
-
-
 @pytest.mark.parametrize(("rows", "cols"), GEOMETRIES)
 @pytest.mark.parametrize(("refuse", "pause"), [(0.0, 0.0), (0.4, 0.3), (0.8, 0.0)])
 def test_random_commands(rows, cols, refuse, pause):
-    config = make_config(rows, cols)
+    config = small_config(rows, cols)
     generator = random.Random(rows * 10 + cols)
-    commands = compatible([random_command(config, generator) for _ in range(40)])
+    commands = compatible_commands([random_command(config, generator) for _ in range(40)])
     assert len(commands) >= 8
     bench = Bench(config, commands, seed=rows, refuse=refuse)
     bench.run(pause=pause)
@@ -210,9 +148,9 @@ def test_random_commands(rows, cols, refuse, pause):
 
 @pytest.mark.parametrize(("rows", "cols"), GEOMETRIES)
 def test_extreme_values(rows, cols):
-    config = make_config(rows, cols)
+    config = small_config(rows, cols)
     generator = random.Random(5)
-    commands = compatible([random_command(config, generator) for _ in range(12)])
+    commands = compatible_commands([random_command(config, generator) for _ in range(12)])
     Bench(config, commands, extremes=True).run()
 
 
@@ -220,7 +158,7 @@ def test_extreme_values(rows, cols):
 @pytest.mark.parametrize("vectors", [1, 2, 3, 4, 5])
 def test_accumulation_of_few_vectors(vectors, refuse):
     """The same few entries are updated again as soon as possible, also when reads are refused."""
-    config = make_config(2, 3)
+    config = small_config(2, 3)
     generator = random.Random(vectors)
     command = random_command(config, generator, vectors=vectors, tiles=6) | {"accumulate": 1}
     commands = [command | {"accumulate": index % 3 > 0, "pad": generator.randint(-128, 127),
@@ -232,7 +170,7 @@ def test_accumulation_of_few_vectors(vectors, refuse):
 @pytest.mark.parametrize("vectors", [1, 4, 9, 20])
 def test_throughput_and_latency(rows, cols, vectors):
     """No bubble within and between commands; the formulas of systolith_spec.timing hold."""
-    config = make_config(rows, cols)
+    config = small_config(rows, cols)
     generator = random.Random(vectors)
     commands = [random_command(config, generator, vectors=vectors, tiles=tiles)
                 | {"accumulator": 0 if index % 2 else 64}
@@ -256,7 +194,7 @@ def test_throughput_and_latency(rows, cols, vectors):
 @pytest.mark.parametrize("latencies", [(2, 2), (3, 5), (5, 3), (6, 4), (8, 2), (2, 7)])
 @pytest.mark.parametrize(("rows", "cols"), [(2, 2), (3, 5), (8, 4)])
 def test_other_buffer_latencies(rows, cols, latencies):
-    config = make_config(rows, cols)
+    config = small_config(rows, cols)
     activation_latency, weight_latency = latencies
     lead, *_ = weight_lead(config, activation_read_latency=activation_latency, weight_read_latency=weight_latency)
     assert 1 <= lead < max(rows, 4)
@@ -277,7 +215,7 @@ def test_other_buffer_latencies(rows, cols, latencies):
 @pytest.mark.parametrize("cycles", [1, 5, 11, 17, 23, 40])
 def test_reset_in_mid_stream(cycles):
     """After a reset the engine starts afresh; nothing of the dropped commands is seen."""
-    config = make_config(4, 3)
+    config = small_config(4, 3)
     generator = random.Random(cycles)
     dropped = [random_command(config, generator, vectors=6, tiles=4) | {"accumulator": 0} for _ in range(3)]
     command = random_command(config, generator, vectors=5, tiles=3) | {"accumulator": 64, "accumulate": 0}
