@@ -20,7 +20,7 @@ from systolith.vector_engine import VectorEngine
 from systolith.weight_buffer import WeightBuffer
 from systolith_spec.commands import Engine
 
-__all__ = ["Accelerator"]
+__all__ = ["Accelerator", "accelerator_latencies", "accelerator_members"]
 
 
 def _axi4_members(config):
@@ -37,6 +37,29 @@ def _axi4_members(config):
     }
     return {f"m_axi_{channel}{name}": member for channel, members in channels.items()
             for name, member in members.items()}
+
+
+def accelerator_members(config):
+    """Signature members of an accelerator."""
+    return {
+        **_axi4_members(config),
+        **axi_lite_members(),
+        "irq": Out(1),
+        "trace_retire": Out(len(Engine)),
+        "trace_layer": Out(12 * len(Engine)),
+    }
+
+
+def accelerator_latencies(config):
+    """Fixed latencies of an accelerator in cycles, by name."""
+    return {
+        "activation_read": ActivationBuffer.read_latency,
+        "weight_read": WeightBuffer.read_latency,
+        "parameter_read": ParameterBuffer.read_latency,
+        "systolic_array": config.rows - 1 + ProcessingElement.latency,
+        "accumulator_update": AccumulatorBuffer.update_latency,
+        "accumulator_read": AccumulatorBuffer.read_latency,
+    }
 
 
 class Accelerator(Component):
@@ -67,13 +90,7 @@ class Accelerator(Component):
 
     def __init__(self, *, config):
         self._config = config
-        super().__init__({
-            **_axi4_members(config),
-            **axi_lite_members(),
-            "irq": Out(1),
-            "trace_retire": Out(len(Engine)),
-            "trace_layer": Out(12 * len(Engine)),
-        })
+        super().__init__(accelerator_members(config))
 
     @property
     def config(self):
@@ -83,14 +100,7 @@ class Accelerator(Component):
     @property
     def latencies(self):
         """Fixed latencies in cycles, by name."""
-        return {
-            "activation_read": ActivationBuffer.read_latency,
-            "weight_read": WeightBuffer.read_latency,
-            "parameter_read": ParameterBuffer.read_latency,
-            "systolic_array": self.config.rows - 1 + ProcessingElement.latency,
-            "accumulator_update": AccumulatorBuffer.update_latency,
-            "accumulator_read": AccumulatorBuffer.read_latency,
-        }
+        return accelerator_latencies(self.config)
 
     def elaborate(self, platform):
         m = Module()

@@ -1,0 +1,64 @@
+"""Tests of the generated files."""
+
+import json
+import os
+import subprocess
+import sys
+
+from systolith.generate import generate, manifest
+from systolith.verilog import port_names
+from systolith_spec.presets import PRESETS, preset
+from systolith_spec.registers import REGISTERS
+
+_SCRIPT = """
+import sys
+from systolith.generate import generate
+from systolith_spec.presets import preset
+generate(preset("tiny-4x4"), sys.argv[1])
+"""
+_AXI4 = """
+awvalid awready awaddr awlen awsize awburst awid wvalid wready wdata wstrb wlast bvalid bready bresp bid
+arvalid arready araddr arlen arsize arburst arid rvalid rready rdata rresp rlast rid
+""".split()
+_AXI4_LITE = """
+awvalid awready awaddr awprot wvalid wready wdata wstrb bvalid bready bresp
+arvalid arready araddr arprot rvalid rready rdata rresp
+""".split()
+PORTS = {*(f"m_axi_{name}" for name in _AXI4), *(f"s_axil_{name}" for name in _AXI4_LITE),
+         "clk", "rst", "irq", "trace_retire", "trace_layer"}
+
+
+def test_same_bytes_in_every_process(tmp_path):
+    for seed in ("1", "2"):
+        subprocess.run([sys.executable, "-c", _SCRIPT, tmp_path / seed], check=True, timeout=300,
+                       env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)})
+    for name in ("systolith.v", "manifest.json"):
+        text = (tmp_path / "1" / name).read_bytes()
+        assert len(text) > 1000
+        assert text == (tmp_path / "2" / name).read_bytes(), name
+
+
+def test_files_and_ports(tmp_path):
+    verilog_file, manifest_file = generate(preset("tiny-4x4"), tmp_path / "new" / "folder")
+    assert (verilog_file.name, manifest_file.name) == ("systolith.v", "manifest.json")
+    text = verilog_file.read_text()
+    assert set(port_names(text, "systolith")) == PORTS
+    data = json.loads(manifest_file.read_text())
+    assert {port["name"] for port in data["ports"]} == PORTS
+    for port in data["ports"]:
+        bits = f"[{port['width'] - 1}:0] " if port["width"] > 1 else ""
+        assert f"  {port['direction']} {bits}{port['name']};" in text, port
+
+
+def test_manifest_of_every_preset():
+    for name, config in PRESETS.items():
+        data = manifest(config)
+        assert data["name"] == name
+        assert data["parameters"] == config.as_dict()
+        assert [entry["name"] for entry in data["registers"]] == [entry.name for entry in REGISTERS]
+        width = {port["name"]: port["width"] for port in data["ports"]}
+        assert width["m_axi_rdata"] == config.axi_data_width
+        assert width["m_axi_wstrb"] == config.axi_bytes
+        assert data["latencies"]["systolic_array"] >= config.rows
+        assert data["command_set"]["version"] == "0.1.0"
+        json.dumps(data)
