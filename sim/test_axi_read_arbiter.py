@@ -4,7 +4,7 @@ from amaranth.hdl import Value
 
 from systolith.axi import AXI_ID_FETCH, AXI_ID_LOAD
 from systolith.axi_read_arbiter import AxiReadArbiter
-from systolith_sim.axi_memory import AxiMemory
+from systolith_sim.axi_model import AxiMemory
 from systolith_sim.pysim import StreamMonitor, get, put, simulate
 from systolith_spec.presets import preset
 

@@ -9,7 +9,7 @@ from amaranth.hdl import Signal
 
 from systolith.load_engine import LoadEngine
 from systolith.ports import ActivationReadPort
-from systolith_sim.axi_memory import AxiMemory
+from systolith_sim.axi_model import AxiMemory
 from systolith_sim.pysim import StreamMonitor, put, simulate
 from systolith_sim.transfers import EnginePulses, random_transfer
 from systolith_sim.transfers import transfer as base_transfer

@@ -9,7 +9,7 @@ from amaranth.hdl import Signal
 
 from systolith.activation_buffer import ActivationBuffer
 from systolith.store_engine import StoreEngine
-from systolith_sim.axi_memory import AxiMemory
+from systolith_sim.axi_model import AxiMemory
 from systolith_sim.pysim import StreamMonitor, put, simulate
 from systolith_sim.transfers import EnginePulses, random_transfer, transfer
 from systolith_spec.dma_timing import (
