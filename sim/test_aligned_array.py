@@ -1,4 +1,4 @@
-"""Tests of the processing element, the systolic array and its skews against numpy."""
+"""Tests of the systolic array and its skews against numpy."""
 
 import numpy as np
 import pytest

@@ -139,7 +139,7 @@ class Bench:
 def test_random_commands(rows, cols, refuse, pause):
     config = small_config(rows, cols)
     generator = random.Random(rows * 10 + cols)
-    commands = compatible_commands([random_command(config, generator) for _ in range(40)])
+    commands = compatible_commands([random_command(config, generator) for _ in range(20)])
     assert len(commands) >= 8
     bench = Bench(config, commands, seed=rows, refuse=refuse)
     bench.run(pause=pause)
@@ -150,7 +150,7 @@ def test_random_commands(rows, cols, refuse, pause):
 def test_extreme_values(rows, cols):
     config = small_config(rows, cols)
     generator = random.Random(5)
-    commands = compatible_commands([random_command(config, generator) for _ in range(12)])
+    commands = compatible_commands([random_command(config, generator) for _ in range(8)])
     Bench(config, commands, extremes=True).run()
 
 
@@ -167,14 +167,14 @@ def test_accumulation_of_few_vectors(vectors, refuse):
 
 
 @pytest.mark.parametrize(("rows", "cols"), GEOMETRIES)
-@pytest.mark.parametrize("vectors", [1, 4, 9, 20])
+@pytest.mark.parametrize("vectors", [1, 4, 9])
 def test_throughput_and_latency(rows, cols, vectors):
     """No bubble within and between commands; the formulas of systolith_spec.timing hold."""
     config = small_config(rows, cols)
     generator = random.Random(vectors)
     commands = [random_command(config, generator, vectors=vectors, tiles=tiles)
                 | {"accumulator": 0 if index % 2 else 64}
-                for index, tiles in enumerate([3, 1, 2, 1, 1, 1, 4])]
+                for index, tiles in enumerate([3, 1, 1, 2])]
     bench = Bench(config, commands, seed=vectors)
     bench.run()
     tiles = compute_tiles(commands[0])
@@ -192,7 +192,7 @@ def test_throughput_and_latency(rows, cols, vectors):
 
 
 @pytest.mark.parametrize("latencies", [(2, 2), (3, 5), (5, 3), (6, 4), (8, 2), (2, 7)])
-@pytest.mark.parametrize(("rows", "cols"), [(2, 2), (3, 5), (8, 4)])
+@pytest.mark.parametrize(("rows", "cols"), [(2, 2), (5, 3)])
 def test_other_buffer_latencies(rows, cols, latencies):
     config = small_config(rows, cols)
     activation_latency, weight_latency = latencies
