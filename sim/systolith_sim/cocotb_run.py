@@ -39,6 +39,8 @@ from .verilog import port_names, to_verilog
 
 __all__ = ["Results", "SimulationError", "ToolMissingError", "available_simulators", "run"]
 
+# What Verilog for simulation prints when it finds a violation; $error alone does not fail on Icarus.
+_ERROR_LINE = re.compile(r"SIMULATION_ERROR: (.*)")
 _RECORD = "SYSTOLITH_RECORD"
 _ARGUMENTS = "SYSTOLITH_ARGUMENTS"
 
@@ -135,7 +137,7 @@ class _IcarusRunner(_SharedRunner, cocotb_tools.runner.Icarus):
 
 def run(component_or_verilog, *, top, test_module, simulator=None, test_filter=None, seed=None, plusargs=(),
         parameters=None, defines=None, extra_sources=(), waves=None, extra_public=(), env=None, arguments=None,
-        optimise="s", coverage=None, work_dir=None, timeout_seconds=600.0, domains=None, verilator_arguments=()):
+        optimise="1", coverage=None, work_dir=None, timeout_seconds=600.0, domains=None, verilator_arguments=()):
     """Convert, build (or take from the cache) and run cocotb tests; fail unless all of them pass.
 
     Parameters
@@ -189,7 +191,8 @@ def run(component_or_verilog, *, top, test_module, simulator=None, test_filter=N
     Raises
     ------
     SimulationError
-        If a test failed, or the filter or module matched no test, or the simulator crashed or ran too long.
+        If a test failed, no test matched the filter, the design printed a line with
+        ``SIMULATION_ERROR:``, or the simulator crashed or ran too long.
     ToolMissingError
         If no simulator is available, or the wanted one is not.
     """
@@ -377,6 +380,8 @@ def _collect(work_dir, problem, *, simulator, seed, built, build_seconds, run_se
         problem = problem or "the simulator left no results"
     if failed:
         problem = f"{len(failed)} of {len(names)} tests failed: {', '.join(failed)}"
+    elif error_line := _ERROR_LINE.search(log):
+        problem = f"the design reported an error: {error_line[1]}"
     elif not names and not problem:
         problem = f"no test ran (filter {test_filter!r})"
     if problem:
