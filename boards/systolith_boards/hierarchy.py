@@ -182,8 +182,8 @@ class Netlist:
     def _named_drivers(self, module, lines, source):
         """Map each net bit with names of the design to ``(path, name)`` where its driver is.
 
-        A net has a name in every instance it passes. Its driver is in the innermost one that it does not enter
-        as an input. Where synthesis has removed the driver's own name, another instance's stands in.
+        A net has a name in every instance it passes. Its driver is in the innermost one that it does not
+        enter as an input. Where synthesis has removed the driver's own name, another instance's stands in.
         """
         entered, names = defaultdict(set), defaultdict(list)
         for name, net in module["netnames"].items():

@@ -31,7 +31,7 @@ class YosysProgress(_LogProgress):
 
     _SHARE = 0.3
     _PASSES = 53
-    _PASS = re.compile(r"2\.(\d+)\. Executing (\w+)")
+    _PASS = re.compile(r"\d+\.(\d+)\. Executing (\w+)")
     _PHASES = {
         "FLATTEN": "flattening",
         "PEEPOPT": "optimising",

@@ -152,6 +152,8 @@ def _area_table(report, depth):
 def _path_table(report, segments):
     merged = []
     for segment in report.critical_path:
+        if segment["ns"] == 0:
+            continue
         # Stages of one carry chain differ by pins only.
         through = segment["cell"].rpartition(".")[0]
         key = (segment["kind"], f"to {through}" if segment["kind"] == "routing" else through)

