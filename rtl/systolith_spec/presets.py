@@ -1,10 +1,11 @@
 """Named configurations."""
 
+import re
 from dataclasses import replace
 
 from systolith_spec.config import AcceleratorConfig, ConfigurationError
 
-__all__ = ["PRESETS", "preset"]
+__all__ = ["PRESETS", "geometry", "preset"]
 
 _KIB = 1024
 
@@ -29,14 +30,37 @@ PRESETS: dict[str, AcceleratorConfig] = {config.name: config for config in _ALL}
 PRESETS["ulx3s-85f"] = replace(PRESETS["small-8x8"], name="ulx3s-85f", multiplier_style="ecp5")
 
 
-def preset(name: str) -> AcceleratorConfig:
-    """Return the preset with this name.
+def geometry(rows: int, cols: int) -> AcceleratorConfig:
+    """A configuration for an array of any shape, with buffers and bus to match.
+
+    Parameters
+    ----------
+    rows, cols : int
+        Array geometry.
 
     Raises
     ------
     ConfigurationError
-        No such preset; the message lists those there are.
+        The geometry cannot work.
     """
-    if name not in PRESETS:
-        raise ConfigurationError(f"Configuration must be one of {', '.join(PRESETS)}, not {name!r}")
-    return PRESETS[name]
+    large = rows * cols >= 128
+    return AcceleratorConfig(
+        name=f"{rows}x{cols}", rows=rows, cols=cols, activation_bytes=(128 if large else 64) * _KIB,
+        weight_bytes=(64 if large else 32) * _KIB, parameter_bytes=8 * _KIB, accumulator_depth=512 if large else 256,
+        vector_lanes=cols, parameter_groups=8, axi_data_width=32 if cols <= 4 else 64 if cols <= 8 else 128)
+
+
+def preset(name: str) -> AcceleratorConfig:
+    """Return the preset with this name, or a configuration for a geometry written ROWSxCOLS.
+
+    Raises
+    ------
+    ConfigurationError
+        No such preset (the message lists those there are), or a geometry that cannot work.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    if shape := re.fullmatch(r"(\d{1,4})x(\d{1,4})", name):
+        return geometry(int(shape[1]), int(shape[2]))
+    raise ConfigurationError(
+        f"Configuration must be one of {', '.join(PRESETS)}, or ROWSxCOLS such as 12x6, not {name!r}")

@@ -1,0 +1,16 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["ConfigOption", "JsonOption", "OutOption", "SeedOption"]
+
+ConfigOption = Annotated[str, typer.Option(
+    "--config", "-c", metavar="NAME", help="Preset (see `systolith configs`), ROWSxCOLS such as 12x6, or a JSON file of "
+    "configuration fields.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON; - for "
+                                                 "standard output.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")]

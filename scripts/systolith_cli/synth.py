@@ -1,0 +1,50 @@
+"""`systolith synth`: area, clock and bitstream on an FPGA."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+from systolith.accelerator import Accelerator
+from systolith.verilog import to_verilog
+from systolith_boards.boards import BOARDS, board as find_board
+from systolith_boards.report import render_table
+from systolith_boards.synthesis import synthesise
+from systolith_spec.config import AcceleratorConfig
+
+from systolith_cli.configuration import find_config
+from systolith_cli.errors import UserError, guarded
+from systolith_cli.options import ConfigOption, JsonOption, OutOption, SeedOption
+from systolith_cli.output import console, progress_bar, write_json
+
+__all__ = ["synth", "synthesise_config"]
+
+
+def synthesise_config(out, config: AcceleratorConfig, board_name: str, folder, seed: int):
+    """Synthesise a configuration for a board, with the multipliers of its family, behind a progress bar."""
+    board = find_board(board_name)
+    config = replace(config, multiplier_style=board.family)
+    text = to_verilog(Accelerator(config=config), "systolith")
+    with progress_bar(out, f"synthesising {config.name} for {board.name}", 1.0) as bar:
+        task = bar.task_ids[0]
+        return synthesise(text, "systolith", board, folder, seed=seed, progress=lambda what, fraction: bar.update(
+            task, completed=round(fraction, 2), description=f"{config.name} for {board.name}: {what}"))
+
+
+@guarded
+def synth(
+    out: OutOption,
+    config: ConfigOption = "small-8x8",
+    board: Annotated[str, typer.Option("--board", "-b", metavar="BOARD", help="See `systolith boards`.")] = "ulx3s-85f",
+    seed: SeedOption = 1,
+    json: JsonOption = None,
+) -> None:
+    """Synthesise with yosys and nextpnr: area by module, clock, critical path.
+
+    Example: [dim]systolith synth --config small-8x8 --board ulx3s-85f --out build/synth[/dim]
+    """
+    if board not in BOARDS:
+        raise UserError(f"Board must be one of {', '.join(BOARDS)}, not {board!r}")
+    screen = console(json)
+    report = synthesise_config(screen, find_config(config), board, out, seed)
+    screen.print(render_table(report))
+    write_json(json, report.to_json())

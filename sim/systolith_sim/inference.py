@@ -1,0 +1,200 @@
+"""One call from a network and inputs to results at any level, compared, with cycles and utilisation.
+
+Levels: `tensor` (numpy, operator by operator), `machine` (the command stream, byte for byte), `rtl` (the
+generated Verilog, cycle by cycle). Each level is compared with the tensor level, and that with TensorFlow Lite
+Micro where the network is a file that it can run.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from systolith_compiler.compiler import compile_graph
+from systolith_compiler.graph import Graph
+from systolith_compiler.image import Image
+from systolith_golden.cycles import CyclePrediction, predict
+from systolith_golden.interpreter import run_outputs
+from systolith_golden.reference import TfliteMicro
+from systolith_spec.config import AcceleratorConfig
+
+from systolith_sim.executor import Executor, MachineTarget
+from systolith_sim.network_run import SampleRun, simulate
+from systolith_sim.samples import sample_shape
+
+__all__ = ["LEVELS", "InferenceReport", "LayerReport", "infer"]
+
+LEVELS = ("rtl", "machine", "tensor")
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """One layer: cycles count from the end of the layer before to its own end, overlap included."""
+
+    index: int
+    op: str
+    name: str
+    cycles: int | None
+    macs: int
+    utilization: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceReport:
+    """Result of `infer`.
+
+    Attributes
+    ----------
+    model, config, level : str
+    samples : int
+    bit_exact : bool
+        All outputs of all samples equal the tensor level, and TensorFlow Lite Micro where it ran.
+    bit_exact_tflite_micro : bool or None
+        Whether the tensor level equals TensorFlow Lite Micro; None where that cannot run the network.
+    cycles : int or None
+        Of one sample, from the start bit to the interrupt (the largest, should they differ); RTL only.
+    predicted_cycles : int
+    macs : int
+        Useful multiply-accumulates of one sample.
+    utilization : float or None
+        macs / (cycles * rows * cols); with the predicted cycles where there are no others.
+    dram_bytes_read, dram_bytes_written : int
+        Bytes of AXI beats of one sample.
+    host_ops : list of str
+        Operators that ran on the host.
+    layers : list of LayerReport
+    counters : dict of str to int
+        Performance counters of the first sample; RTL only.
+    outputs : list of np.ndarray
+        `outputs[i][s]` is output i of sample s, without a batch axis of 1. Not part of the JSON.
+    """
+
+    model: str
+    config: str
+    level: str
+    samples: int
+    bit_exact: bool
+    bit_exact_tflite_micro: bool | None
+    cycles: int | None
+    predicted_cycles: int
+    macs: int
+    utilization: float | None
+    dram_bytes_read: int
+    dram_bytes_written: int
+    host_ops: list[str]
+    layers: list[LayerReport]
+    counters: dict[str, int] = field(default_factory=dict)
+    outputs: list[np.ndarray] = field(default_factory=list, repr=False)
+
+    def to_json(self) -> dict:
+        """Plain values for a JSON file."""
+        values = asdict(self)
+        del values["outputs"]
+        return values
+
+
+def _utilization(macs: int, cycles: int | None, config: AcceleratorConfig) -> float | None:
+    return round(macs / (cycles * config.processing_elements), 6) if cycles else None
+
+
+def _predict(image: Image, memory_latency: int) -> list[CyclePrediction]:
+    return [predict(image.config, image.commands(step), memory_latency, program_offset=step.program)
+            for step in image.steps if step.program is not None]
+
+
+def _layers(image: Image, ends: dict[int, int], total: int | None) -> list[LayerReport]:
+    """Cycles of each layer from when the layers end; what follows the last end belongs to the last layer."""
+    reports, last = [], 0
+    final = max(ends, default=None)
+    for layer in image.layers:
+        cycles = None
+        if layer.index in ends:
+            end = total if layer.index == final and total is not None else ends[layer.index]
+            cycles, last = end - last, end
+        reports.append(LayerReport(layer.index, layer.op, layer.name, cycles, layer.macs,
+                                   _utilization(layer.macs, cycles, image.config)))
+    return reports
+
+
+def _reference(model: Path | None, rounding: str, samples: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]] | None:
+    """Outputs of TensorFlow Lite Micro, or None where it cannot run the network."""
+    if model is None or rounding != "double":
+        return None
+    try:
+        runtime = TfliteMicro(model)
+        return [runtime.run(sample) for sample in samples]
+    except RuntimeError:
+        return None
+
+
+def _equal(first: Sequence[Sequence[np.ndarray]], second: Sequence[Sequence[np.ndarray]]) -> bool:
+    return len(first) == len(second) and all(
+        len(a) == len(b) and all(np.array_equal(x.reshape(-1), y.reshape(-1)) for x, y in zip(a, b, strict=True))
+        for a, b in zip(first, second, strict=True))
+
+
+def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np.ndarray]], *, level: str = "rtl",
+          model: Path | None = None, rounding: str = "double", memory_latency: int = 20, stall: int = 0, seed: int = 1,
+          waves: Path | None = None, progress: Callable[[int], None] | None = None) -> InferenceReport:
+    """Compile a network, run samples and compare the results.
+
+    Parameters
+    ----------
+    graph : Graph
+    config : AcceleratorConfig
+    samples : sequence of sequences of np.ndarray
+        For each sample one array per network input.
+    level : str
+        One of `LEVELS`.
+    model : Path or None
+        The file that `graph` was read from, for TensorFlow Lite Micro.
+    rounding : str
+        "double" or "single".
+    memory_latency, stall, seed : int
+        Of the simulated main memory: cycles to the first beat, percentage of stalled cycles, seed of the stalls.
+    waves : Path or None
+        Waveform file to write (RTL).
+    progress : callable or None
+        Called with the number of samples done.
+
+    Raises
+    ------
+    ModelError
+        The network cannot be compiled.
+    SimulationError
+        The simulation failed.
+    """
+    image = compile_graph(graph, config, rounding=rounding)
+    golden = [run_outputs(graph, sample, rounding) for sample in samples]
+    reference = _reference(model, rounding, samples)
+    predictions = _predict(image, memory_latency)
+    predicted = sum(p.total for p in predictions)
+    runs: list[SampleRun] = []
+    read, written = sum(p.bytes_read for p in predictions), sum(p.bytes_written for p in predictions)
+    if level == "rtl":
+        runs = simulate(image, graph, samples, memory_latency=memory_latency, stall=stall, seed=seed, waves=waves,
+                        progress=progress)
+        results = [run.outputs for run in runs]
+        read, written = (runs[0].counters[name] for name in ("BYTES_READ", "BYTES_WRITTEN"))
+    elif level == "machine":
+        executor = Executor(image, graph, MachineTarget(image, check_hazards=True))
+        results = [executor.infer_now(sample) for sample in samples]
+    else:
+        results = golden
+    cycles = max((run.cycles for run in runs), default=None)
+    ends, offset = {}, 0
+    for prediction in predictions:
+        ends |= {layer: offset + end for layer, end in prediction.per_layer.items()}
+        offset += prediction.total
+    if runs:
+        ends = runs[0].layer_ends
+    macs = sum(layer.macs for layer in image.layers)
+    matches = None if reference is None else _equal(golden, reference)
+    return InferenceReport(
+        model=graph.name, config=config.name, level=level, samples=len(samples),
+        bit_exact=_equal(results, golden) and matches is not False, bit_exact_tflite_micro=matches, cycles=cycles,
+        predicted_cycles=predicted, macs=macs, utilization=_utilization(macs, cycles or predicted, config),
+        dram_bytes_read=read, dram_bytes_written=written, host_ops=[layer.op for layer in image.layers if layer.host],
+        layers=_layers(image, ends, cycles or predicted), counters=runs[0].counters if runs else {},
+        outputs=[np.stack([result[i].reshape(sample_shape(graph.tensors[index])) for result in results])
+                 for i, index in enumerate(graph.outputs)])
