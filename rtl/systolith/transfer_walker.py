@@ -6,6 +6,7 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import exact_log2
 
 from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH, command_layout
+from systolith.stream_buffer import StreamBuffer
 from systolith_spec.dma_timing import burst_bytes
 
 __all__ = ["BASE_ALIGNMENT_LOG2", "TransferWalker", "run_layout"]
@@ -39,8 +40,8 @@ class TransferWalker(Component):
     """Two nested loops over the runs of LOAD or STORE commands.
 
     A command is registered, one cycle prepares counters and the highest legal offset, then one run leaves per
-    cycle through a register in which the base address is added and the range is checked. A run out of range
-    stays in that register until ``abort``.
+    cycle through a two-deep buffer; on the way into it the base address is added and the range is checked. A
+    run out of range stays in the buffer until ``abort``.
 
     Parameters
     ----------
@@ -101,14 +102,20 @@ class TransferWalker(Component):
         active = Signal()
         step = Signal()
         last = Signal()
-        s1_valid = Signal()
-        s1_bad = Signal(reset_less=True)
+        # The registers of the leaving run. Two of them keep the ready of the bursts out of the counters.
+        s1_layout = data.StructLayout({"run": run_layout(self.config), "bad": 1})
+        m.submodules.s1 = s1 = ResetInserter(self.abort)(StreamBuffer(shape=s1_layout))
+        head = s1.o.payload
         m.d.comb += [
             self.command.ready.eq(~setup & ~active & ~self.abort),
-            step.eq(active & (~s1_valid | (self.runs.ready & ~s1_bad))),
-            self.runs.valid.eq(s1_valid & ~s1_bad),
-            self.out_of_range.eq(s1_valid & s1_bad),
-            self.busy.eq(setup | active | s1_valid),
+            step.eq(active & s1.i.ready),
+            s1.i.valid.eq(active),
+            s1.o.ready.eq(self.runs.ready & ~head.bad),
+            self.runs.valid.eq(s1.o.valid & ~head.bad),
+            self.runs.payload.eq(head.run),
+            self.out_of_range.eq(s1.o.valid & head.bad),
+            self.address.eq(Cat(head.run.first, head.run.chunk)),
+            self.busy.eq(setup | active | s1.o.valid),
         ]
         with m.If(self.command.ready):
             m.d.sync += [command.eq(self.command.payload), setup.eq(self.command.valid)]
@@ -118,15 +125,11 @@ class TransferWalker(Component):
             m.d.sync += active.eq(1)
         with m.Elif(step & last):
             m.d.sync += active.eq(0)
-        with m.If(step):
-            m.d.sync += s1_valid.eq(1)
-        with m.Elif(self.runs.ready & ~s1_bad):
-            m.d.sync += s1_valid.eq(0)
         with m.If(self.abort):
-            m.d.sync += [setup.eq(0), active.eq(0), s1_valid.eq(0)]
+            m.d.sync += [setup.eq(0), active.eq(0)]
 
         offset, buffer = self._walk(m, command, setup, step, last)
-        self._finish(m, command, setup, step, last, offset, buffer, s1_bad)
+        self._finish(m, command, setup, last, offset, buffer, s1.i.payload)
         return m
 
     def _walk(self, m, command, setup, step, last):
@@ -172,8 +175,8 @@ class TransferWalker(Component):
             m.d.sync += [left_2.eq(left_2 - 1), last_2.eq(left_2 == 2)]
         return offset, buffer
 
-    def _finish(self, m, command, setup, step, last, offset, buffer, s1_bad):
-        """Range check and the register of the run that leaves."""
+    def _finish(self, m, command, setup, last, offset, buffer, checked):
+        """Address, extent and range check of the current run."""
         config = self.config
         chunk_log2 = exact_log2(burst_bytes(config))
         beat_log2 = exact_log2(config.axi_bytes)
@@ -187,19 +190,17 @@ class TransferWalker(Component):
                 limited.eq(self.limit.any()),
                 length_minus_1.eq(command.length - 1),
             ]
-        s1_run = Signal(run_layout(config), reset_less=True)
+        run = checked.run
         address = Cat(
             offset[:BASE_ALIGNMENT_LOG2],
             (offset[BASE_ALIGNMENT_LOG2:] + self.base[BASE_ALIGNMENT_LOG2:])[:20],
         )
-        with m.If(step):
-            m.d.sync += [
-                s1_bad.eq(limited & (too_long | (offset > highest))),
-                Cat(s1_run.first, s1_run.chunk).eq(address),
-                s1_run.end.eq(offset[:chunk_log2] + length_minus_1),
-                # Lane 0 of a beat may lie before the run: its buffer address then does as well.
-                s1_run.buffer.eq(buffer - offset[:beat_log2]),
-                s1_run.space.eq(command.space if self.name == "LOAD" else 0),
-                s1_run.last.eq(last),
-            ]
-        m.d.comb += [self.runs.payload.eq(s1_run), self.address.eq(Cat(s1_run.first, s1_run.chunk))]
+        m.d.comb += [
+            checked.bad.eq(limited & (too_long | (offset > highest))),
+            Cat(run.first, run.chunk).eq(address),
+            run.end.eq(offset[:chunk_log2] + length_minus_1),
+            # Lane 0 of a beat may lie before the run: its buffer address then does as well.
+            run.buffer.eq(buffer - offset[:beat_log2]),
+            run.space.eq(command.space if self.name == "LOAD" else 0),
+            run.last.eq(last),
+        ]

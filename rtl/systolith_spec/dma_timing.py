@@ -139,13 +139,13 @@ def _timeline(config, transfers, finish):
     """Last cycle of the last burst of each transfer; ``finish(issue, beats)`` gives that of a burst."""
     slots = deque([-1] * config.outstanding_reads, maxlen=config.outstanding_reads)
     ends = []
-    accept, taken, issue = 0, 0, -1
+    accept, taken_before, taken, issue = 0, -1, -1, -1
     for fields in transfers:
         step = accept + 1
         for memory, _ in transfer_runs(fields):
-            # A run waits in its register until the splitter has issued the last burst of the run before.
-            step = max(step + 1, taken)
-            taken = max(step + 1, issue)
+            # Two runs wait in registers until the splitter has issued the last burst of the run before.
+            step = max(step + 1, taken_before + 1)
+            taken_before, taken = taken, max(step + 1, issue)
             issue = max(issue, taken)
             for _, beats in run_bursts(config, memory, fields["length"]):
                 issue = max(issue + 1, slots[0] + 1)
