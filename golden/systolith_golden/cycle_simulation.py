@@ -3,26 +3,24 @@
 An engine streams one command at a time: activation vectors under the tiles of a COMPUTE, reads of a VECTOR,
 beats of a STORE; a LOAD issues its bursts. The stream of a command follows that of the command before without
 a gap when the command has been accepted in time; it retires a fixed latency after its stream has ended.
-Between events every stream advances at a constant rate, which drops below one while a client with higher
-priority reads the same bank of the activation buffer.
+Between events every stream advances at a constant rate, see `cycle_sharing`.
 """
 
 from collections import deque
-from heapq import heappop, heappush
-from math import ceil
 
 from systolith_spec.commands import COMMAND_BYTES, Engine
 from systolith_spec.config import AcceleratorConfig
 
+from .cycle_events import Burst, EventQueue, ReadChannel
+from .cycle_fetch import CommandFetch
+from .cycle_sharing import Sharing, Stream
 from .cycle_work import CycleConstants, Work
 
 __all__ = ["CycleSimulation", "EngineState"]
 
-_READ_PRIORITY = (Engine.STORE, Engine.VECTOR, Engine.COMPUTE)
-
 
 class EngineState:
-    """Queue, gate and stream of one engine.
+    """Queue, gate and commands in flight of one engine.
 
     Attributes
     ----------
@@ -31,7 +29,7 @@ class EngineState:
     stall_token : float
         Cycles in which the oldest waiting command lacked a token.
     stall_input : float
-        Cycles that the stream lost to other clients of its source.
+        Cycles that streams lost to other clients of their source.
     """
 
     def __init__(self, engine: Engine):
@@ -44,15 +42,14 @@ class EngineState:
         self.gate_free = float("-inf")
         self.waiting_since = -1.0
         self.inflight = 0  # granted and not retired
-        self.accepted: deque[tuple[Work, float]] = deque()
-        self.begin_pending = False
-        self.stream: Work | None = None
-        self.left = 0.0  # cycles of the stream at full rate, at time `updated`
-        self.rate = 0.0
-        self.updated = 0.0
-        self.started = 0.0
-        self.version = 0  # makes outdated events of the stream's end void
+        self.accepted: tuple[Work, float] | None = None  # command that has not been scheduled, and since when
+        self.release = 0.0  # the engine accepts nothing before
+        self.pending = False  # the next stream has been scheduled
+        self.stream: Stream | None = None
         self.stream_end = 0.0  # the next stream may begin
+        self.previous: Work | None = None  # last stream
+        self.order: deque[Work] = deque()  # scheduled and not retired
+        self.done: set[int] = set()  # those of them that are complete, by identity
         self.retired_at = -1.0
         self.unretired = 0  # accepted and not retired
         self.busy_since = 0.0
@@ -76,9 +73,6 @@ class CycleSimulation:
         Memory offset of the first command.
     """
 
-    # Commands that an engine holds accepted besides the one that streams.
-    lookahead = {Engine.LOAD: 1, Engine.COMPUTE: 1, Engine.VECTOR: 1, Engine.STORE: 1}
-
     def __init__(
         self,
         config: AcceleratorConfig,
@@ -89,121 +83,53 @@ class CycleSimulation:
     ):
         self.config = config
         self.constants = constants
-        self.works = works
         self.memory_latency = memory_latency
         self.engines = [EngineState(engine) for engine in Engine]
-        self.tokens = [[0] * len(Engine) for _ in Engine]  # [from][to]
+        self.events = EventQueue()
+        self.channel = ReadChannel(self.events, memory_latency)
+        self.sharing = Sharing(config, self.events)
+        self.fetch = CommandFetch(
+            config, constants, self.events, self.channel, works, program_offset, self._store_command
+        )
         self.layer_end: dict[int, float] = {}
-        self.read_beats = 0
+        self.last_retire = 0.0
         self.write_beats = 0
-        self.dispatched = 0
-        self.command_beats = COMMAND_BYTES // config.axi_bytes
-        self._events: list = []
-        self._sequence = 0
-        self._bus_free = 0.0  # next cycle in which the read channel may carry a beat
-        # Command fetcher
-        self._fetch_position = program_offset // config.axi_bytes
-        self._fetch_first = self._fetch_position
-        self._fetch_room = constants.prefetch_bytes // config.axi_bytes
-        self._fetch_ready = 0.0
-        self._fetch_pending = False
-        self._arrivals: deque[tuple[int, float]] = deque()  # (beats, cycle of the first of them)
-        self._arrived = 0  # beats of bursts that have left _arrivals
-        self._dispatch_next = 0.0
-        self._dispatch_scheduled = False
-        self._ended = False
-        # LOAD
-        self._load_position = 0  # next burst of the stream
+        self._tokens = [[0] * len(Engine) for _ in Engine]  # [from][to]
+        self._command_beats = COMMAND_BYTES // config.axi_bytes
+        # LOAD: next burst of the command that issues, bursts in flight
+        self._load_position = 0
+        self._load_work: Work | None = None
         self._load_outstanding = 0
         self._load_waiting = False
-        self.last_retire = 0.0
-
-    # Events
-
-    def _at(self, time: float, action, *arguments) -> None:
-        self._sequence += 1
-        heappush(self._events, (time, self._sequence, action, arguments))
+        # STORE: ends of the last bursts, last issue, last beat, last response
+        self._store_slots = deque([-1.0] * config.outstanding_reads, maxlen=config.outstanding_reads)
+        self._store_issue = self._store_beat = self._store_response = -1.0
+        # Lane tables: VECTORs that use a bank, the bank that a PARAMS fills, the end of the last filling
+        self._bank_users = [0, 0]
+        self._filling: int | None = None
+        self._filled = [float("-inf")] * 2
 
     def run(self) -> float:
         """Simulate to the end; return the total number of cycles."""
-        self._fetch(self.constants.fetch_start)
-        events = self._events
-        while events:
-            time, _, action, arguments = heappop(events)
-            action(time, *arguments)
+        self.fetch.start()
+        self.events.run()
         stuck = [state.engine.name for state in self.engines if state.queue or state.gate or state.unretired]
-        if stuck or not self._ended:
+        if stuck or not self.fetch.ended:
             raise ValueError(f"The program never ends: {', '.join(stuck) or 'the fetcher'} waits forever")
-        return max(self.last_retire, self._dispatch_next) + self.constants.end
-
-    # Read channel and command fetcher
-
-    def _read_burst(self, now: float, beats: int) -> float:
-        """Request a burst; return the cycle of its first beat. Bursts come back in the order of request."""
-        first = max(now + self.memory_latency, self._bus_free)
-        self._bus_free = first + beats
-        self.read_beats += beats
-        return first
-
-    def _fetch(self, now: float) -> None:
-        """Request the next burst of commands as soon as there is room."""
-        if self._fetch_pending or self._ended:
-            return
-        burst = min(self.config.burst_beats, self.constants.fetch_burst_bytes // self.config.axi_bytes)
-        burst = 1 << (burst.bit_length() - 1)
-        beats = burst - self._fetch_position % burst
-        if self._fetch_room < beats:
-            return
-        self._fetch_room -= beats
-        self._fetch_position += beats
-        self._fetch_pending = True
-        self._at(max(now, self._fetch_ready), self._fetch_request, beats)
-
-    def _fetch_request(self, now: float, beats: int) -> None:
-        self._fetch_pending = False
-        self._fetch_ready = now + self.constants.fetch_gap
-        if self._ended:
-            return
-        self._arrivals.append((beats, self._read_burst(now, beats)))
-        if len(self._arrivals) == 1 and not self._dispatch_scheduled:
-            self._dispatch(now)
-        self._fetch(now)
-
-    def _dispatch(self, now: float) -> None:
-        """Schedule the hand-over of the next command to its queue, if its last beat is on the way."""
-        if self._ended:
-            return
-        last = (self.dispatched + 1) * self.command_beats
-        while self._arrivals and self._arrived + self._arrivals[0][0] < last:
-            self._arrived += self._arrivals.popleft()[0]
-        if not self._arrivals:
-            return
-        arrival = self._arrivals[0][1] + last - 1 - self._arrived
-        self._dispatch_scheduled = True
-        self._at(max(arrival + self.constants.fetch_latency, self._dispatch_next), self._hand_over)
-
-    def _hand_over(self, now: float) -> None:
-        work = self.works[self.dispatched]
-        if work.engine is None:
-            self._ended = True
-            self._dispatch_next = now
-            return
-        state = self.engines[work.engine]
-        if state.stored >= self.config.queue_commands:
-            # Head of line: everything behind waits until the queue has room.
-            state.blocks_fetcher = True
-            return
-        state.queue.append(work)
-        state.stored += 1
-        self.dispatched += 1
-        self._dispatch_scheduled = False
-        self._dispatch_next = now + self.command_beats
-        self._fetch_room += self.command_beats
-        self._fill_gate(state, now)
-        self._fetch(now)
-        self._dispatch(now)
+        return max(self.last_retire, self.fetch.idle_at) + self.constants.end
 
     # Queue and token gate
+
+    def _store_command(self, work: Work, now: float) -> bool:
+        """Put a dispatched command into its queue; False: head of line, everything behind it waits."""
+        state = self.engines[work.engine]
+        if state.stored >= self.config.queue_commands:
+            state.blocks_fetcher = True
+            return False
+        state.queue.append(work)
+        state.stored += 1
+        self._fill_gate(state, now)
+        return True
 
     def _fill_gate(self, state: EngineState, now: float) -> None:
         """Move the oldest command of the queue in front of the gate."""
@@ -212,145 +138,109 @@ class CycleSimulation:
         state.gate = state.queue.popleft()
         state.gate_state = "filling"
         latency = self.constants.queue_latency
-        self._at(
-            max(now + latency, state.gate_free + self.command_beats + latency - 1), self._gate_full, state
-        )
+        filled = max(now + latency, state.gate_free + self._command_beats + latency - 1)
+        self.events.at(filled, self._gate_full, state)
 
     def _gate_full(self, now: float, state: EngineState) -> None:
         state.gate_state = "waiting"
         state.stored -= 1
         if state.blocks_fetcher:
             state.blocks_fetcher = False
-            self._at(now, self._hand_over)
-        self._grant(state, now)
+            self.fetch.resume(now)
+        self._grant(now, state)
 
-    def _grant(self, state: EngineState, now: float) -> None:
+    def _grant(self, now: float, state: EngineState) -> None:
         """Take the tokens of the command in front of the gate, if they are all there."""
         work = state.gate
         if work is None or state.gate_state != "waiting" or state.inflight >= self.constants.inflight:
             return
         target = state.engine
         sources = [source for source in range(len(Engine)) if work.wait >> source & 1]
-        if not all(self.tokens[source][target] for source in sources):
+        if not all(self._tokens[source][target] for source in sources):
             if state.waiting_since < 0:
                 state.waiting_since = now
             return
         for source in sources:
-            self.tokens[source][target] -= 1
+            self._tokens[source][target] -= 1
         if state.waiting_since >= 0:
             state.stall_token += now - state.waiting_since
             state.waiting_since = -1.0
         state.inflight += 1
         state.gate_state = "granted"
-        self._at(now + self.constants.grant, self._offer, state)
+        self.events.at(now + self.constants.grant, self._offer, state)
 
     def _offer(self, now: float, state: EngineState) -> None:
         state.gate_state = "offered"
-        self._accept(state, now)
+        self._accept(now, state)
 
-    # Engines
+    def _give(self, now: float, source: Engine, mask: int) -> None:
+        for target in Engine:
+            if mask >> target & 1:
+                self._tokens[source][target] += 1
+                self._grant(now, self.engines[target])
 
-    def _accept(self, state: EngineState, now: float) -> None:
+    # Acceptance and retirement
+
+    def _accept(self, now: float, state: EngineState) -> None:
         """Let the engine accept the offered command, if it has a place for it."""
-        if state.gate_state != "offered" or len(state.accepted) >= self.lookahead[state.engine]:
+        if state.gate_state != "offered" or now < state.release or state.accepted is not None:
             return
-        state.accepted.append((state.gate, now))
+        state.accepted = state.gate, now
         state.gate, state.gate_state, state.gate_free = None, "", now
         if not state.unretired:
             state.busy_since = now
         state.unretired += 1
         self._fill_gate(state, now)
-        self._schedule_stream(state, now)
+        self._schedule(now, state)
 
-    def _schedule_stream(self, state: EngineState, now: float) -> None:
-        """Begin the next stream, or decide when."""
-        if state.stream is not None or state.begin_pending or not state.accepted:
+    def _schedule(self, now: float, state: EngineState) -> None:
+        """Decide when the accepted command begins, if that is known already."""
+        if state.accepted is None:
             return
-        work, accepted = state.accepted[0]
-        begin = max(accepted + work.start, state.stream_end)
-        if work.fence:
-            if state.unretired > len(state.accepted):
-                return  # comes back when the last one retires
-            begin = max(begin, state.retired_at + self.constants.fence)
-        state.begin_pending = True
-        self._at(max(begin, now), self._begin, state)
-
-    def _begin(self, now: float, state: EngineState) -> None:
-        state.begin_pending = False
-        state.stream, _ = state.accepted.popleft()
-        state.started = now
-        if state.engine == Engine.LOAD:
-            self._load_position = 0
-            self._load_issue(now)
+        work, accepted = state.accepted
+        begin = max(now, accepted + work.start)
+        if work.params:
+            if self._filling is not None or self._bank_users[work.bank]:
+                return  # comes back when the bank is free
+            self._filling = work.bank
+            self.events.at(begin + work.stream, self._tables_filled, state, work)
         else:
-            state.left, state.rate, state.updated = state.stream.stream, 0.0, now
-            self._update_rates(now)
-        self._accept(state, now)
+            if state.pending or state.stream is not None:
+                return
+            begin = max(begin, state.stream_end)
+            if state.engine == Engine.VECTOR:
+                if self._filling == work.bank:
+                    return
+                begin = max(begin, self._vector_begin(state, work))
+                self._bank_users[work.bank] += 1
+            state.pending = True
+            action = {Engine.LOAD: self._begin_load, Engine.STORE: self._begin_store}.get(
+                state.engine, self._begin
+            )
+            self.events.at(begin, action, state, work)
+        state.accepted = None
+        state.order.append(work)
+        state.release = max(now, begin + work.hold)
+        self.events.at(state.release, self._accept, state)
 
-    def _update_rates(self, now: float) -> None:
-        """Share the banks of the activation buffer among the readers, by priority."""
-        taken = [0.0] * self.config.activation_banks
-        for engine in _READ_PRIORITY:
-            state = self.engines[engine]
-            work = state.stream
-            if work is None:
-                continue
-            rate = 1.0
-            if work.demand:
-                blocked = sum(share * other for share, other in zip(work.banks, taken, strict=True))
-                if 1.0 - blocked < work.demand:
-                    rate = max(1.0 - blocked, 0.0) / work.demand
-                for bank, share in enumerate(work.banks):
-                    taken[bank] += work.demand * rate * share
-            if rate != state.rate:
-                state.left -= state.rate * (now - state.updated)
-                state.updated, state.rate = now, rate
-                state.version += 1
-                if rate:  # a blocked stream goes on when the other one ends
-                    self._at(ceil(now + state.left / rate - 1e-6), self._finish, state, state.version)
+    def _vector_begin(self, state: EngineState, work: Work) -> float:
+        """Earliest first read of a VECTOR after PARAMS of its bank and the VECTOR before."""
+        begin = self._filled[work.bank] + work.start - 1
+        if state.previous is not None:
+            if work.fence:
+                begin = max(begin, state.stream_end - 1 + state.previous.fence_gap)
+            elif work.source != state.previous.source:
+                begin = max(begin, state.stream_end - 1 + state.previous.switch_gap)
+        return begin
 
-    def _finish(self, now: float, state: EngineState, version: int) -> None:
-        if version != state.version:
-            return
-        work = state.stream
-        state.stall_input += now - state.started - work.stream
-        latency = work.latency - work.tail - 1  # from the last item of the stream
-        if state.engine == Engine.STORE:
-            self.write_beats += sum(work.bursts)
-            latency += self.memory_latency
-        self._end_stream(state, now, now + latency)
-        self._update_rates(now)
-
-    def _end_stream(self, state: EngineState, now: float, retire: float) -> None:
-        work = state.stream
-        state.stream, state.stream_end = None, now
-        state.version += 1
-        state.retired_at = max(retire, state.retired_at + 1)
-        self._at(state.retired_at, self._retire, state, work)
-        self._schedule_stream(state, now)
-
-    def _load_issue(self, now: float) -> None:
-        """Request the next burst of the LOAD that streams."""
-        if self._load_outstanding >= self.config.outstanding_reads:
-            self._load_waiting = True
-            return
-        state = self.engines[Engine.LOAD]
-        bursts = state.stream.bursts
-        beats = bursts[self._load_position]
-        last = self._read_burst(now, beats) + beats - 1
-        self._load_outstanding += 1
-        self._at(last + 1, self._load_done)
-        self._load_position += 1
-        if self._load_position < len(bursts):
-            self._at(now + self.constants.load_gap, self._load_issue)
-        else:
-            self._end_stream(state, now + self.constants.load_gap, last + state.stream.latency)
-
-    def _load_done(self, now: float) -> None:
-        self._load_outstanding -= 1
-        if self._load_waiting:
-            self._load_waiting = False
-            self._load_issue(now)
+    def _complete(self, now: float, state: EngineState, work: Work) -> None:
+        """All effects of a command are there; retire what is complete in order, one a cycle."""
+        state.done.add(id(work))
+        while state.order and id(state.order[0]) in state.done:
+            head = state.order.popleft()
+            state.done.remove(id(head))
+            state.retired_at = max(now, state.retired_at + 1)
+            self.events.at(state.retired_at, self._retire, state, head)
 
     def _retire(self, now: float, state: EngineState, work: Work) -> None:
         self.last_retire = max(self.last_retire, now)
@@ -360,12 +250,132 @@ class CycleSimulation:
         if not state.unretired:
             state.busy += now - state.busy_since
         if work.signal:
-            self._at(now + self.constants.token, self._give, state.engine, work.signal)
-        self._grant(state, now + 1)
-        self._schedule_stream(state, now)
+            self.events.at(now + self.constants.token, self._give, state.engine, work.signal)
+        if state.inflight == self.constants.inflight - 1:
+            self.events.at(now + 1, self._grant, state)
 
-    def _give(self, now: float, source: Engine, mask: int) -> None:
-        for target in Engine:
-            if mask >> target & 1:
-                self.tokens[source][target] += 1
-                self._grant(self.engines[target], now)
+    # COMPUTE, VECTOR and PARAMS
+
+    def _begin(self, now: float, state: EngineState, work: Work) -> None:
+        state.pending = False
+        state.stream = Stream(work, work.stream, now, self._end)
+        if state.engine == Engine.COMPUTE:
+            self.sharing.compute = state.stream
+            self.events.at(now + work.effect_begin, self._effects, "accumulating", None, work)
+        else:
+            self.sharing.vector = state.stream
+            self.events.at(now + work.effect_begin, self._effects, "writing", None, work)
+        self.sharing.update(now)
+        self._schedule(now, state)
+
+    def _effects(self, now: float, name: str, old: Work | None, new: Work | None) -> None:
+        """Sums or results of a command begin to arrive (old is None) or cease to (new is None)."""
+        if old is None or getattr(self.sharing, name) is old:
+            setattr(self.sharing, name, new)
+            self.sharing.update(now)
+
+    def _end(self, now: float, stream: Stream) -> None:
+        work = stream.work
+        state = self.engines[work.engine]
+        state.stall_input += now - stream.started - work.stream
+        state.stream, state.stream_end, state.previous = None, now, work
+        if state.engine == Engine.COMPUTE:
+            self.sharing.compute = None
+            self.events.at(now + work.effect_end, self._effects, "accumulating", work, None)
+        else:
+            self.sharing.vector = None
+            self.events.at(now + work.effect_end, self._effects, "writing", work, None)
+        self.events.at(now + work.latency - work.tail - 1, self._computed, state, work)
+        self._schedule(now, state)
+        self.sharing.update(now)
+
+    def _computed(self, now: float, state: EngineState, work: Work) -> None:
+        if state.engine == Engine.VECTOR:
+            self._bank_users[work.bank] -= 1
+        self._complete(now, state, work)
+        self._schedule(now, state)
+
+    def _tables_filled(self, now: float, state: EngineState, work: Work) -> None:
+        self._filling = None
+        self._filled[work.bank] = now
+        self._complete(now, state, work)
+        self._schedule(now, state)
+
+    # LOAD
+
+    def _begin_load(self, now: float, state: EngineState, work: Work) -> None:
+        state.pending = False
+        self._load_work = work
+        self._load_position = 0
+        state.stream = work
+        self._issue_load(now)
+
+    def _issue_load(self, now: float) -> None:
+        """Issue the next burst of the LOAD whose turn it is."""
+        if self._load_outstanding >= self.config.outstanding_reads:
+            self._load_waiting = True
+            return
+        state, work = self.engines[Engine.LOAD], self._load_work
+        self._load_position += 1
+        last = self._load_position == len(work.bursts)
+        burst = Burst(now, work.bursts[self._load_position - 1], work, last, self._arrive_load, self._loaded)
+        self._load_outstanding += 1
+        self.events.at(now + self.constants.load_request, self.channel.request, burst)
+        if last:
+            state.stream, state.stream_end = None, now + 1
+            self._schedule(now, state)
+        else:
+            self.events.at(now + 1, self._issue_load)
+
+    def _arrive_load(self, now: float, burst: Burst) -> None:
+        if not burst.work.banks:
+            self.events.at(now + burst.beats, self.channel.finish, burst)
+            return
+        self.sharing.load = Stream(burst.work, burst.beats, now, lambda end, _: self._received(end, burst))
+        self.sharing.update(now)
+
+    def _received(self, now: float, burst: Burst) -> None:
+        self.sharing.load = None
+        self.channel.finish(now, burst)
+
+    def _loaded(self, now: float, burst: Burst) -> None:
+        self._load_outstanding -= 1
+        if burst.last:
+            state = self.engines[Engine.LOAD]
+            self.events.at(now - 1 + burst.work.latency, self._complete, state, burst.work)
+        if self._load_waiting:
+            self._load_waiting = False
+            self._issue_load(now)
+
+    # STORE
+
+    def _begin_store(self, now: float, state: EngineState, work: Work) -> None:
+        """Nothing takes precedence over a STORE, so its whole course is known when it begins."""
+        issue, beat, response = self._store_issue, self._store_beat, self._store_response
+        first = None
+        issue = max(issue, now - 1)
+        for beats in work.bursts:
+            issue = max(issue + 1, self._store_slots[0] + 1)
+            beat = max(issue + self.constants.store_beat, beat + 1)
+            first = beat if first is None else first
+            beat += beats - 1
+            response = max(beat + self.memory_latency, response + 1)
+            self._store_slots.append(response)
+        self._store_issue, self._store_beat, self._store_response = issue, beat, response
+        self.write_beats += sum(work.bursts)
+        state.pending = False
+        state.stream_end = issue + 1
+        work.demand = sum(work.bursts) / (beat - first + 1)
+        stream = Stream(work, beat - first + 1, now, self._stored)
+        self.events.at(first - self.constants.store_read, self._read_store, stream)
+        self.events.at(response + work.latency, self._complete, state, work)
+
+    def _read_store(self, now: float, stream: Stream) -> None:
+        stream.updated = now
+        self.sharing.store = stream
+        self.sharing.update(now)
+
+    def _stored(self, now: float, stream: Stream) -> None:
+        if self.sharing.store is stream:
+            self.sharing.store = None
+            self.sharing.update(now)

@@ -7,8 +7,9 @@ subject of `cycle_simulation`.
 import struct
 from dataclasses import dataclass
 
-from systolith_spec.commands import COMMAND_BYTES, COMMANDS, Engine, Opcode
+from systolith_spec.commands import COMMAND_BYTES, COMMANDS, Engine, Opcode, Space
 from systolith_spec.config import AcceleratorConfig
+from systolith_spec.dma_timing import LOAD_RETIRE, STORE_RETIRE, run_bursts, transfer_runs
 from systolith_spec.timing import (
     ACCUMULATE_CYCLES,
     ACTIVATION_READ_LATENCY,
@@ -16,10 +17,19 @@ from systolith_spec.timing import (
     tile_cycles,
     weight_lead,
 )
+from systolith_spec.vector_timing import (
+    params_end,
+    vector_elements,
+    vector_fence_gap,
+    vector_results,
+    vector_start,
+    vector_switch_gap,
+    vector_write_latency,
+)
 
 __all__ = ["CycleConstants", "Work", "Workbook"]
 
-_PAGE = 4096
+_FIRST_ISSUE = 4  # acceptance of a LOAD or STORE until its first burst is planned
 _DECODERS = {
     command.opcode: tuple(
         (f.name, f.word, f.lsb, (1 << f.width) - 1, 1 << (f.width - 1) if f.signed else 0)
@@ -33,7 +43,7 @@ _WORDS = struct.Struct("<16I")
 
 @dataclass(frozen=True, kw_only=True)
 class CycleConstants:
-    """Cycles of the blocks that have no formulas of their own.
+    """Cycles of the command processor and of the read channel, which have no formulas of their own.
 
     Attributes
     ----------
@@ -53,25 +63,18 @@ class CycleConstants:
         Commands of one engine between grant and retirement.
     token : int
         Retire pulse to the cycle in which the token may be taken.
-    fence : int
-        Retirement to the first read of a VECTOR command that waited for it.
-    load_start, load_gap, load_run, load_retire : int
-        LOAD: acceptance to read address; between the addresses of bursts; added for each run; last beat to
-        retirement.
-    store_start, store_run, store_response : int
-        STORE: acceptance to the first write beat; added for each run; last write beat to retirement, without
-        the latency of memory.
-    vector_start : int
-        VECTOR: acceptance to the first read.
-    accumulator_latency, window_latency, scaled_latency : int
-        VECTOR: last read to retirement for accumulator sources, activation sources, and with operand_scale.
-    params_start, params_latency : int
-        PARAMS: acceptance to the first read of the parameter buffer; last read to retirement.
+    fetch_idle : int
+        Last beat of the fetcher, plus one, to the cycle in which it counts as idle.
+    load_request : int
+        LOAD: a burst is planned to its read address.
+    store_beat, store_read : int
+        STORE: a burst is planned to its first write beat, at the earliest; read of the buffer to the write
+        beat.
     end : int
         Last retirement to the end of the program.
     """
 
-    fetch_start: int = 4
+    fetch_start: int = 5
     fetch_gap: int = 2
     fetch_latency: int = 3
     prefetch_bytes: int = 512
@@ -80,21 +83,11 @@ class CycleConstants:
     grant: int = 1
     inflight: int = 16
     token: int = 1
-    fence: int = 5
-    load_start: int = 4
-    load_gap: int = 1
-    load_run: int = 0
-    load_retire: int = 3
-    store_start: int = 12
-    store_run: int = 0
-    store_response: int = 3
-    vector_start: int = 5
-    accumulator_latency: int = 20
-    window_latency: int = 24
-    scaled_latency: int = 36
-    params_start: int = 4
-    params_latency: int = 6
-    end: int = 4
+    fetch_idle: int = 4
+    load_request: int = 2
+    store_beat: int = 8
+    store_read: int = 6
+    end: int = 2
 
 
 @dataclass(slots=True)
@@ -113,16 +106,33 @@ class Work:
         Acceptance by an idle engine to the first cycle of the stream.
     stream : int
         Cycles until the next command's stream may begin, without stalls.
+    hold : int
+        First cycle of the stream to the cycle in which the next command may be accepted; may be negative.
     tail : int
         Cycles at the end of the stream that retirement does not wait for.
     latency : int
-        Last cycle of the stream (less tail) to retirement.
+        Last cycle of the stream (less tail), last beat of a LOAD or last response of a STORE, to retirement.
+    effect_begin, effect_end : int
+        First cycle of the stream to the first accumulation (COMPUTE) or write (VECTOR); end to end.
     demand : float
         Activation reads in a cycle of the stream.
     banks : tuple of float
-        Share of these reads in each bank.
+        Share of these reads in each bank; LOAD: of its writes, empty for other buffers.
+    written_banks : tuple of float
+        VECTOR: writes to each bank in a cycle of the stream.
     bursts : tuple of int
         Beats of each read burst (LOAD) or write burst (STORE).
+    halves : tuple of float
+        COMPUTE: reads for accumulation in each half of the accumulators, per cycle. VECTOR: share of its
+        reads in each half; empty for other sources.
+    params : bool
+        PARAMS, which fills tables beside the stream of the vector engine for `stream` cycles.
+    bank : int
+        VECTOR and PARAMS: bank of the lane tables.
+    source : int
+        VECTOR: source.
+    fence_gap, switch_gap : int
+        VECTOR: last read to the first read of the next command if that has the fence, or another source.
     """
 
     engine: Engine | None
@@ -132,11 +142,21 @@ class Work:
     fence: bool = False
     start: int = 0
     stream: int = 0
+    hold: int = 0
     tail: int = 0
     latency: int = 0
+    effect_begin: int = 0
+    effect_end: int = 0
     demand: float = 0.0
     banks: tuple[float, ...] = ()
+    written_banks: tuple[float, ...] = ()
     bursts: tuple[int, ...] = ()
+    halves: tuple[float, ...] = ()
+    params: bool = False
+    bank: int = 0
+    source: int = 0
+    fence_gap: int = 0
+    switch_gap: int = 0
 
 
 class Workbook:
@@ -151,8 +171,8 @@ class Workbook:
     def __init__(self, config: AcceleratorConfig, constants: CycleConstants):
         self.config = config
         self.constants = constants
-        lead, delay, _ = weight_lead(config)
-        self._compute_start = max(1 + max(config.rows - lead, 1), 5)
+        self._lead, delay, _ = weight_lead(config)
+        self._compute_start = max(1 + max(config.rows - self._lead, 1), 5)
         self._compute_latency = (
             ACTIVATION_READ_LATENCY + 1 + delay + array_latency(config) + ACCUMULATE_CYCLES - 3
         )
@@ -185,77 +205,93 @@ class Workbook:
 
     def _compute(self, work: Work, fields: dict[str, int]) -> None:
         vectors = fields["y_count"] * fields["x_count"]
-        tiles = fields["block_count"] * fields["ky_count"] * fields["kx_count"] * fields["chunk_count"]
+        tiles = fields["ky_count"] * fields["kx_count"] * fields["chunk_count"]
+        blocks = fields["block_count"]
         period = tile_cycles(self.config, vectors)
         work.start = self._compute_start
-        work.stream = tiles * period
+        work.stream = tiles * blocks * period
         work.tail = period - vectors
+        # The weights of the last tile must be on their way.
+        work.hold = (tiles * blocks - 2) * period + self._lead if tiles * blocks > 1 else 1 - work.start
         work.latency = self._compute_latency
         work.demand = vectors / period
         work.banks = self._walk_banks(fields, fields["chunk_count"] * self.config.rows)
+        # Tiles that overwrite, the first of each block, do not read the accumulators; the very first one is
+        # left out of the time that the accumulations take.
+        accumulating = work.demand
+        if not fields["accumulate"]:
+            accumulating *= (tiles - 1) * blocks / max(tiles * blocks - 1, 1)
+        work.effect_end = work.latency - ACCUMULATE_CYCLES + 1 - work.tail
+        work.effect_begin = (
+            work.effect_end + work.tail + (0 if fields["accumulate"] or tiles == 1 else period)
+        )
+        first, last = fields["accumulator"], fields["accumulator"] + (blocks - 1) * fields["block_step"]
+        work.halves = self._halves(first, last + vectors, accumulating)
 
     def _vector(self, work: Work, fields: dict[str, int]) -> None:
-        constants, config = self.constants, self.config
-        outputs = fields["y_count"] * fields["x_count"] * -(-fields["channels"] // config.vector_lanes)
+        config = self.config
         work.fence = bool(fields["fence"])
-        work.start = constants.vector_start
-        if not fields["source"]:
-            work.stream = outputs
-            work.latency = constants.accumulator_latency
-            return
-        work.stream = outputs * fields["ky_count"] * fields["kx_count"]
-        work.latency = constants.scaled_latency if fields["operand_scale"] else constants.window_latency
-        work.demand = 1.0
-        work.banks = self._walk_banks(fields, fields["channels"])
+        work.bank, work.source = fields["bank"], fields["source"]
+        work.start = vector_start(config)
+        work.hold = 1 - work.start
+        work.stream = vector_elements(config, fields)
+        work.effect_begin = work.effect_end = vector_write_latency(config, work.source)
+        work.latency = work.effect_end + 1
+        results = vector_results(config, fields)
+        last = fields["destination"] + (fields["y_count"] - 1) * fields["destination_y"]
+        last += (fields["x_count"] - 1) * fields["destination_x"] + fields["channels"]
+        shares = self._range_banks(fields["destination"], last)
+        work.written_banks = tuple(share * results / work.stream for share in shares)
+        work.fence_gap = vector_fence_gap(config, work.source)
+        work.switch_gap = vector_switch_gap(config, work.source)
+        if work.source:
+            work.demand = 1.0
+            work.banks = self._walk_banks(fields, fields["channels"])
+        else:
+            blocks = -(-fields["channels"] // config.cols)
+            last = (
+                fields["base"] + (blocks - 1) * fields["block_step"] + fields["y_count"] * fields["x_count"]
+            )
+            work.halves = self._halves(fields["base"], last, 1.0)
 
     def _params(self, work: Work, fields: dict[str, int]) -> None:
-        constants, config = self.constants, self.config
-        channels = fields["channels"]
-        work.start = constants.params_start
-        work.latency = constants.params_latency
-        if fields["bias_immediate"] and fields["scale_immediate"]:
-            work.stream = config.parameter_groups
-        else:
-            pairs = 0 if fields["bias_immediate"] else -(-channels // 2)
-            work.stream = pairs + (0 if fields["scale_immediate"] else channels)
+        work.params, work.bank = True, fields["bank"]
+        work.start = 1
+        work.stream = params_end(self.config, fields) - 1
 
     def _load(self, work: Work, fields: dict[str, int]) -> None:
-        constants = self.constants
-        work.start = constants.load_start
-        work.latency = constants.load_retire
+        work.start = _FIRST_ISSUE
+        work.hold = -1
+        work.latency = LOAD_RETIRE
         work.bursts = self._bursts(fields)
+        if fields["space"] == Space.ACTIVATION:
+            work.banks = self._transfer_banks(fields)
 
     def _store(self, work: Work, fields: dict[str, int]) -> None:
-        constants = self.constants
+        work.start = _FIRST_ISSUE
+        work.hold = -1
+        work.latency = STORE_RETIRE
         work.bursts = self._bursts(fields)
-        runs = fields["count_1"] * fields["count_2"]
-        work.start = constants.store_start
-        work.stream = sum(work.bursts) + runs * constants.store_run
-        work.latency = constants.store_response
-        work.demand = 1.0
-        span = (fields["count_1"] - 1) * fields["buffer_step_1"] + (fields["count_2"] - 1) * fields[
-            "buffer_step_2"
-        ]
-        work.banks = self._range_banks(fields["buffer"], fields["buffer"] + span + fields["length"])
+        work.banks = self._transfer_banks(fields)
+
+    def _transfer_banks(self, fields: dict[str, int]) -> tuple[float, ...]:
+        span = (fields["count_1"] - 1) * fields["buffer_step_1"]
+        span += (fields["count_2"] - 1) * fields["buffer_step_2"]
+        return self._range_banks(fields["buffer"], fields["buffer"] + span + fields["length"])
 
     def _bursts(self, fields: dict[str, int]) -> tuple[int, ...]:
         """Beats of the bursts of all runs, in order."""
-        beats = []
-        for outer in range(fields["count_2"]):
-            offset = fields["memory"] + outer * fields["memory_step_2"]
-            for _ in range(fields["count_1"]):
-                self._run_bursts(offset & 0xFFFF_FFFF, fields["length"], beats)
-                offset += fields["memory_step_1"]
-        return tuple(beats)
+        length = fields["length"]
+        return tuple(
+            beats
+            for memory, _ in transfer_runs(fields)
+            for _, beats in run_bursts(self.config, memory, length)
+        )
 
-    def _run_bursts(self, offset: int, length: int, beats: list[int]) -> None:
-        width = self.config.axi_bytes
-        position, end = offset // width, (offset + length - 1) // width + 1
-        page, largest = _PAGE // width, self.config.burst_beats
-        while position < end:
-            count = min(end - position, largest, page - position % page)
-            beats.append(count)
-            position += count
+    def _halves(self, first: int, last: int, scale: float) -> tuple[float, float]:
+        """Share of each half of the accumulators in entries first to last - 1, times scale."""
+        low = max(0, min(last, self.config.accumulator_depth) - first) / (last - first)
+        return scale * low, scale * (1.0 - low)
 
     def _walk_banks(self, fields: dict[str, int], run_bytes: int) -> tuple[float, ...]:
         """Share of each bank in the addresses of a window walk, taken as evenly spread over its range."""
@@ -271,13 +307,20 @@ class Workbook:
             pitch = fields["ky_addr_step"] // max(1, fields["ky_row_step"])
         low_row, high_row = max(first, 0), min(last, fields["rows"] - 1)
         row_zero = fields["base"] - first * pitch
-        low = fields["first_byte"]
-        span = (fields["x_count"] - 1) * fields["x_byte_step"] + (fields["kx_count"] - 1) * fields[
-            "kx_byte_step"
-        ]
-        high = min(low + span + run_bytes, fields["row_bytes"])
-        low = max(low, 0)
-        return self._range_banks(row_zero + low_row * pitch + low, row_zero + high_row * pitch + high)
+        columns = fields["first_byte"], (fields["x_count"] - 1) * fields["x_byte_step"] + run_bytes
+        step, count = fields["kx_byte_step"], fields["kx_count"]
+        if abs(step) < self._bank_bytes // 8:
+            columns, count = (columns[0], columns[1] + (count - 1) * step), 1
+        # Kernel columns far apart are two tensors (an addition): a range for each.
+        shares = [0.0] * self.config.activation_banks
+        for kx in range(count):
+            low = columns[0] + kx * step
+            high = min(low + columns[1], fields["row_bytes"])
+            span = self._range_banks(
+                row_zero + low_row * pitch + max(low, 0), row_zero + high_row * pitch + high
+            )
+            shares = [share + other / count for share, other in zip(shares, span, strict=True)]
+        return tuple(shares)
 
     def _range_banks(self, low: int, high: int) -> tuple[float, ...]:
         size, banks = self._bank_bytes, self.config.activation_banks

@@ -95,7 +95,7 @@ def predict(
         busy=by_engine("busy"),
         stall_token=by_engine("stall_token"),
         stall_input=by_engine("stall_input"),
-        bytes_read=simulation.read_beats * config.axi_bytes,
+        bytes_read=simulation.channel.beats * config.axi_bytes,
         bytes_written=simulation.write_beats * config.axi_bytes,
-        commands=simulation.dispatched,
+        commands=simulation.fetch.dispatched,
     )
