@@ -373,7 +373,7 @@ class NetworkBuilder:
     def logistic(self, source: int | None = None) -> int:
         """LOGISTIC."""
         source = self._source(source)
-        sample = 1 / (1 + np.exp(-self._samples[source]))
+        sample = 1 / (1 + np.exp(-np.clip(self._samples[source], -50, 50)))
         return self._emit("LOGISTIC", (source,), sample, Quantization.per_tensor(1 / 256, -128))
 
     def tanh(self, source: int | None = None) -> int:
