@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 from systolith_spec.commands import COMMAND_BYTES, COMMANDS, Engine, Opcode, Space
 from systolith_spec.config import AcceleratorConfig
-from systolith_spec.dma_timing import LOAD_RETIRE, STORE_RETIRE, run_bursts, transfer_runs
+from systolith_spec.dma_timing import (
+    LOAD_RETIRE,
+    STORE_FIRST_REQUEST,
+    STORE_RETIRE,
+    run_bursts,
+    transfer_runs,
+)
 from systolith_spec.timing import (
     ACCUMULATE_CYCLES,
     ACTIVATION_READ_LATENCY,
@@ -29,7 +35,8 @@ from systolith_spec.vector_timing import (
 
 __all__ = ["CycleConstants", "Work", "Workbook"]
 
-_FIRST_ISSUE = 4  # acceptance of a LOAD or STORE until its first burst is planned
+# Acceptance of a LOAD or STORE until its first burst is planned; its address is valid a cycle later.
+_FIRST_ISSUE = STORE_FIRST_REQUEST - 1
 _DECODERS = {
     command.opcode: tuple(
         (f.name, f.word, f.lsb, (1 << f.width) - 1, 1 << (f.width - 1) if f.signed else 0)

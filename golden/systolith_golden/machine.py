@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from systolith_spec.commands import COMMAND_BYTES, Engine, Opcode, Rounding, Space, command_for_opcode, decode
 from systolith_spec.config import AcceleratorConfig
+from systolith_spec.timing import ACCUMULATE_CYCLES, tile_cycles
 
 from .arithmetic import INT32_MAX, INT32_MIN, requantize, wrap_int32
 from .hazard_tracker import HazardTracker
@@ -151,6 +152,7 @@ class Machine:
         self._buffers = {"activation": self.activation, "weight": self.weight, "parameter": self.parameter}
         self._index, self._opcode = 0, ""
         self._program = range(0)
+        self._last_tile = 0, 0
         self._hazards: HazardTracker | None = None
         self._statistics = RunStatistics()
 
@@ -361,6 +363,8 @@ class Machine:
             f"such that all entries lie below {config.accumulator_entries}",
             f"{fields['accumulator']} to {last}",
         )
+        for entry in entries.tolist():
+            self._check_tile(entry, pixels)
         for block, entry in enumerate(entries):
             where = slice(int(entry), int(entry) + pixels)
             sums = vectors @ weights[block].reshape(-1, config.cols).astype(kind)
@@ -375,6 +379,22 @@ class Machine:
         layer[fields["layer"]] = (
             layer.get(fields["layer"], 0) + blocks * tiles * pixels * config.rows * config.cols
         )
+
+    def _check_tile(self, entry: int, pixels: int) -> None:
+        """An accumulator entry must not be updated again before its last update has been written."""
+        before, count = self._last_tile
+        ahead = entry - before
+        if (
+            0 < ahead < count
+        ):  # the new tile comes to the entries behind its first one sooner than the old one did
+            distance = tile_cycles(self.config, count) - ahead
+            self._require(
+                distance >= ACCUMULATE_CYCLES,
+                "accumulator",
+                f"such that no entry is updated twice within {ACCUMULATE_CYCLES} cycles",
+                entry,
+            )
+        self._last_tile = entry, pixels
 
     def _tiles(self, fields: dict[str, int], blocks: int, tiles: int) -> np.ndarray:
         """Weights of a COMPUTE command, int8, shape (blocks, tiles, rows, cols)."""
