@@ -200,7 +200,8 @@ class CommandProcessor(Component):
             fetcher.limit.eq(self.limit),
             fetcher.stop.eq(~running),
         ]
-        m.d.sync += self.irq.eq(done & registers.interrupt[0])
+        # Not registered: it is low again once the write that cleared it has been answered.
+        m.d.comb += self.irq.eq(done & registers.interrupt[0])
 
         quiet = Signal()
         finished = Signal()
