@@ -1,6 +1,7 @@
 """Activation buffer: unaligned accesses, arbitration, ordering and latency."""
 
 import random
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -165,11 +166,20 @@ def test_priorities_and_independent_banks():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"lanes": 3, "lane_width": 8, "rows": 4}, "^Rotating RAM lanes must be a power of two, not 3$"),
-        ({"lanes": 4, "lane_width": 8, "rows": 6}, "^Rotating RAM rows must be a power of two, not 6$"),
-        ({"lanes": 4, "lane_width": 8, "rows": 1}, "^Rotating RAM rows must be at least 2, not 1$"),
+        ({"lanes": 3, "lane_width": 8, "rows": 4}, "Rotating RAM lanes must be a power of two, not 3"),
+        ({"lanes": 4, "lane_width": 8, "rows": 6}, "Rotating RAM rows must be a power of two, not 6"),
+        ({"lanes": 4, "lane_width": 8, "rows": 1}, "Rotating RAM rows must be at least 2, not 1"),
     ],
 )
 def test_rotating_ram_validates(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        RotatingRam(**arguments)
+    def rejection():
+        try:
+            RotatingRam(**arguments)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    # Amaranth warns of components that are never elaborated, as this one.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert rejection() == message
