@@ -24,7 +24,7 @@ def block():
 
 def watch_strobes(dut, seen):
     async def watch(ctx):
-        async for _, _, value in ctx.tick().sample(dut.strobe):
+        async for _, _, value in ctx.tick().sample(dut.value_strobe):
             if value:
                 seen.append(value)
     return watch
@@ -41,7 +41,7 @@ def test_random_accesses_against_a_model(stall):
     async def accesses(ctx):
         nonlocal count
         held = {0x8: 0x12345678, 0x20: 0}
-        ctx.set(dut.value, 0x600DF00D)
+        ctx.set(dut.value_value, 0x600DF00D)
         for _ in range(150):
             offset = rng.choice([0x0, 0x4, 0x8, 0xC, 0x10, 0x20, 0x24, 0xFFC])
             known = offset in (0x0, 0x4, 0x8, 0xC, 0x20)
@@ -59,7 +59,7 @@ def test_random_accesses_against_a_model(stall):
                 want = {0x0: 0xCAFE, 0x4: 0x600DF00D, **held}.get(offset, 0)
                 assert (data, response) == (want, 0 if known else 2), hex(offset)
             count += 1
-        assert ctx.get(dut.held) == held[0x8]
+        assert ctx.get(dut.value_held) == held[0x8]
         await ctx.tick()
 
     simulate(dut, accesses, background=[watch_strobes(dut, strobes)])
@@ -89,7 +89,7 @@ def test_address_and_data_in_either_order(first):
         # The response waits, and nothing else is executed before it is taken.
         assert ctx.get(dut.s_axil_bvalid)
         assert ctx.get(dut.s_axil_bresp) == 0
-        assert ctx.get(dut.held) == 77
+        assert ctx.get(dut.value_held) == 77
 
     simulate(dut, write)
 

@@ -176,7 +176,7 @@ class CommandProcessor(Component):
             inward = self.signature.members[name].flow == In
             m.d.comb += inner.eq(outer) if inward else outer.eq(inner)
         for name in counters.counters:
-            m.d.comb += getattr(registers, name).eq(getattr(counters, name))
+            m.d.comb += getattr(registers, f"value_{name}").eq(getattr(counters, name))
         m.d.comb += [
             counters.read_beat.eq(self.read_beat),
             counters.write_beat.eq(self.write_beat),
@@ -184,24 +184,24 @@ class CommandProcessor(Component):
         ]
 
     def _control(self, m, registers, fetcher, counters, running, empty, overflow, overflow_engine):
-        strobes = {field.name: registers.control[field.lsb] for field in register("CONTROL").fields}
+        strobes = {field.name: registers.value_control[field.lsb] for field in register("CONTROL").fields}
         busy = Signal()
         done = Signal()
         failed = Signal()
         error = Signal(DmaError)
         error_engine = Signal(4, init=0)
         m.d.comb += [
-            registers.status.eq(Cat(busy, done, failed)),
-            registers.error.eq(Cat(error.code, error_engine, error.response)),
-            registers.error_address.eq(error.address),
+            registers.value_status.eq(Cat(busy, done, failed)),
+            registers.value_error.eq(Cat(error.code, error_engine, error.response)),
+            registers.value_error_address.eq(error.address),
             counters.run.eq(busy),
             fetcher.base.eq(self.base),
-            fetcher.program.eq(registers.program),
+            fetcher.program.eq(registers.value_program),
             fetcher.limit.eq(self.limit),
             fetcher.stop.eq(~running),
         ]
         # Not registered: it is low again once the write that cleared it has been answered.
-        m.d.comb += self.irq.eq(done & registers.interrupt[0])
+        m.d.comb += self.irq.eq(done & registers.value_interrupt[0])
 
         quiet = Signal()
         finished = Signal()
@@ -229,7 +229,9 @@ class CommandProcessor(Component):
                 with m.If(strobes["start"]):
                     forget()
                     m.d.comb += [counters.clear.eq(1), watchdog.kick.eq(1)]
-                    m.d.sync += [busy.eq(1), self.base.eq(registers.base), self.limit.eq(registers.limit)]
+                    m.d.sync += [
+                        busy.eq(1), self.base.eq(registers.value_base), self.limit.eq(registers.value_limit),
+                    ]
                     m.next = "PREPARE"
             with m.State("PREPARE"):
                 with m.If(strobes["abort"]):
@@ -285,8 +287,8 @@ class CommandProcessor(Component):
         progress = Signal()
         retire = Cat(port.retire for port in self.engines).any()
         m.d.sync += [
-            default.eq(registers.watchdog == 0),
-            limit.eq(Mux(default & ~running, _DRAIN_CYCLES, registers.watchdog)),
+            default.eq(registers.value_watchdog == 0),
+            limit.eq(Mux(default & ~running, _DRAIN_CYCLES, registers.value_watchdog)),
             progress.eq(running & (retire | fetcher.progress)),
         ]
         m.d.comb += [watchdog.limit.eq(limit), watchdog.enable.eq(busy)]

@@ -28,6 +28,10 @@ def axi_lite_members():
             for name, member in members.items()}
 
 
+def _member(entry):
+    return f"value_{entry.name.lower()}"
+
+
 class RegisterFile(Component):
     """Registers behind AXI4-Lite, 32 bits wide.
 
@@ -50,8 +54,9 @@ class RegisterFile(Component):
     -------
     s_axil_awvalid, s_axil_awready, ... : AXI4-Lite
         Subordinate port.
-    <register name in lower case> : ``In(32)`` for "ro", ``Out(32)`` for "rw" and "wo"
-        Value read, value held, or the written bits during one cycle.
+    value_<register name in lower case> : ``In(32)`` for "ro", ``Out(32)`` for "rw" and "wo"
+        Value read, value held, or the written bits during one cycle. (The prefix keeps register names away
+        from the keywords of Verilog.)
 
     Raises
     ------
@@ -82,7 +87,7 @@ class RegisterFile(Component):
         self._constants = constants
         super().__init__({
             **axi_lite_members(),
-            **{entry.name.lower(): In(32) if entry.access == "ro" else Out(32)
+            **{_member(entry): In(32) if entry.access == "ro" else Out(32)
                for entry in registers if entry.name not in constants},
         })
 
@@ -131,7 +136,7 @@ class RegisterFile(Component):
                 self._write_register(m, entry, selected, word, bits)
 
     def _write_register(self, m, entry, selected, word, bits):
-        output = getattr(self, entry.name.lower())
+        output = getattr(self, _member(entry))
         writable = sum(((1 << field.width) - 1) << field.lsb for field in entry.fields) or (1 << 32) - 1
         if entry.access == "wo":
             strobe = Signal(32, name=f"strobe_{entry.name.lower()}")
@@ -169,4 +174,4 @@ class RegisterFile(Component):
             return Const(0, 32)
         if entry.name in self._constants:
             return Const(self._constants[entry.name], 32)
-        return getattr(self, entry.name.lower())
+        return getattr(self, _member(entry))
