@@ -4,6 +4,12 @@ from dataclasses import dataclass
 
 __all__ = ["Board", "BOARDS", "board"]
 
+_CAPACITY = {
+    "LFE5U-25F": {"lut": 24288, "ff": 24288, "dsp": 28, "bram": 56},
+    "LFE5U-45F": {"lut": 43848, "ff": 43848, "dsp": 72, "bram": 108},
+    "LFE5U-85F": {"lut": 83640, "ff": 83640, "dsp": 156, "bram": 208},
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
@@ -48,6 +54,11 @@ class Board:
     def part(self) -> str:
         """FPGA with speed grade and package, such as ``LFE5U-85F-6CABGA381``."""
         return f"{self.device}-{self.speed}{self.package}"
+
+    @property
+    def capacity(self) -> dict[str, int]:
+        """Number of LUT4s, flip-flops, 18x18 multipliers and 18-kbit block RAMs of the FPGA."""
+        return dict(_CAPACITY[self.device])
 
 
 _ALL = (

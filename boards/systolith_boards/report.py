@@ -8,6 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from systolith_boards.boards import BOARDS
 from systolith_boards.hierarchy import Resources
 
 __all__ = ["SynthesisReport", "hierarchy_rows", "render_table"]
@@ -51,10 +52,6 @@ class SynthesisReport:
         Seed of placement and routing.
     tools : dict
         Version of each tool.
-    available : dict
-        ``lut, ff, dsp, bram`` of the FPGA.
-    seconds : float
-        Wall-clock seconds of the run that made the report.
     """
 
     device: str
@@ -70,8 +67,6 @@ class SynthesisReport:
     board: str
     seed: int
     tools: dict
-    available: dict
-    seconds: float
 
     def to_json(self) -> dict:
         """Return a dictionary for :func:`json.dump`."""
@@ -140,12 +135,13 @@ def _area_table(report, depth):
         name = path if index == 0 else "  " * level + path.rsplit(".", 1)[-1]
         cells = [f"{row[key]:,}" for key in ("lut", "ff", "dsp", "bram")]
         table.add_row(name, *cells, style="bold" if index == 0 else None)
-    shares = []
-    for key in ("lut", "ff", "dsp", "bram"):
-        available = report.available.get(key)
-        shares.append(f"{100 * getattr(report, key) / available:.1f} %" if available else "")
-    table.add_section()
-    table.add_row("of the FPGA", *shares, style="dim")
+    if report.board in BOARDS:
+        capacity = BOARDS[report.board].capacity
+        shares = [
+            f"{100 * getattr(report, key) / capacity[key]:.1f} %" for key in ("lut", "ff", "dsp", "bram")
+        ]
+        table.add_section()
+        table.add_row("of the FPGA", *shares, style="dim")
     return table
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from systolith_boards.tools import ECPPACK, NEXTPNR_ECP5, YOSYS, SynthesisError,
 
 __all__ = ["SynthesisError", "SynthesisReport", "render_table", "synthesise", "cache_folder"]
 
-_FLOW = 2  # to be raised with every change of this package that changes results; part of the cache's key
+_FLOW = 3  # to be raised with every change of this package that changes results; part of the cache's key
 _DESIGN, _WRAPPER, _NETLIST, _REPORT, _CONFIG = (
     "design.v", "wrapper.v", "netlist.json", "timing.json", "fpga.config",
 )  # fmt: skip
@@ -28,11 +27,6 @@ _RESULT, _BITSTREAM = "report.json", "fpga.bit"
 # A target out of reach keeps placement and routing working on the slowest path to the end.
 _DEFAULT_FREQUENCY_MHZ = 400.0
 _NEXTPNR_DEVICE = {"LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k"}
-_CAPACITY = {
-    "LFE5U-25F": Resources(lut=24288, ff=24288, dsp=28, bram=56),
-    "LFE5U-45F": Resources(lut=43848, ff=43848, dsp=72, bram=108),
-    "LFE5U-85F": Resources(lut=83640, ff=83640, dsp=156, bram=208),
-}
 _RESOURCE_NAMES = {
     "lut": "LUTs",
     "ff": "flip-flops",
@@ -112,7 +106,6 @@ def synthesise(
         return _deliver(entry, out_dir)
     with tempfile.TemporaryDirectory(prefix="systolith_") as folder:
         folder = Path(folder)
-        started = time.monotonic()
         netlist = _run_yosys(folder, verilog, top, constraints, progress)
         _check_capacity(netlist, board)
         _run_nextpnr(folder, board, seed, frequency_mhz, constraints, progress)
@@ -134,8 +127,6 @@ def synthesise(
             board=board.name,
             seed=seed,
             tools=tools,
-            available=asdict(_CAPACITY[board.device]),
-            seconds=round(time.monotonic() - started, 1),
         )
         (folder / _RESULT).write_text(json.dumps(report.to_json(), indent=2) + "\n")
         for name in (_DESIGN, _WRAPPER, _NETLIST, _REPORT, _CONFIG):
@@ -245,7 +236,7 @@ def _misfit(board, resource, count, available):
 def _check_capacity(netlist, board):
     """Raise if the cells of the netlist are more than the FPGA has: placement takes long to find out."""
     needed = asdict(sum(netlist.resources().values(), Resources()))
-    for resource, available in asdict(_CAPACITY[board.device]).items():
+    for resource, available in board.capacity.items():
         if needed[resource] > available:
             raise _misfit(board, resource, needed[resource], available)
 
