@@ -69,7 +69,7 @@ class CommandFetch:
 
     def start(self) -> None:
         """Begin with the first request."""
-        self._fetch(self._constants.fetch_start)
+        self._fetch(self._constants.fetch_start - self._constants.fetch_request)
 
     def resume(self, now: float) -> None:
         """The queue that was full has room."""
@@ -82,7 +82,7 @@ class CommandFetch:
         self._room -= beats
         self._position += beats
         self._requesting = True
-        self._events.at(max(now, self._next_request), self._request, beats)
+        self._events.at(max(now + self._constants.fetch_request, self._next_request), self._request, beats)
 
     def _request(self, now: float, beats: int) -> None:
         self._requesting = False
@@ -90,7 +90,7 @@ class CommandFetch:
         if self.ended:
             return
         self._channel.request(now, Burst(now, beats, None, False, self._arrive, self._received))
-        self._fetch(now)
+        self._fetch(now - self._constants.fetch_request)
 
     def _arrive(self, now: float, burst: Burst) -> None:
         self._arrivals.append((burst.beats, now))

@@ -7,9 +7,11 @@ Between events every stream advances at a constant rate, see `cycle_sharing`.
 """
 
 from collections import deque
+from math import ceil
 
 from systolith_spec.commands import COMMAND_BYTES, Engine
 from systolith_spec.config import AcceleratorConfig
+from systolith_spec.vector_timing import vector_division
 
 from .cycle_events import Burst, EventQueue, ReadChannel
 from .cycle_fetch import CommandFetch
@@ -45,6 +47,10 @@ class EngineState:
         self.accepted: tuple[Work, float] | None = None  # command that has not been scheduled, and since when
         self.release = 0.0  # the engine accepts nothing before
         self.pending = False  # the next stream has been scheduled
+        self.pending_cycles = 0  # of that stream, VECTOR only
+        self.walk: deque[tuple[Work, float]] = (
+            deque()
+        )  # VECTORs on their way, with their earliest first reads
         self.stream: Stream | None = None
         self.stream_end = 0.0  # the next stream may begin
         self.previous: Work | None = None  # last stream
@@ -205,33 +211,68 @@ class CycleSimulation:
             self._filling = work.bank
             self.events.at(begin + work.stream, self._tables_filled, state, work)
         else:
+            if state.engine == Engine.VECTOR:
+                self._schedule_vector(now, state, work, accepted)
+                return
             if state.pending or state.stream is not None:
                 return
             begin = max(begin, state.stream_end)
-            if state.engine == Engine.VECTOR:
-                if self._filling == work.bank:
-                    return
-                begin = max(begin, self._vector_begin(state, work))
-                self._bank_users[work.bank] += 1
             state.pending = True
             action = {Engine.LOAD: self._begin_load, Engine.STORE: self._begin_store}.get(
                 state.engine, self._begin
             )
             self.events.at(begin, action, state, work)
+        self._leave(now, state, work, begin + work.hold)
+
+    def _leave(self, now: float, state: EngineState, work: Work, release: float) -> None:
+        """The accepted command makes room for the next one."""
         state.accepted = None
         state.order.append(work)
-        state.release = max(now, begin + work.hold)
+        state.release = max(now, release)
         self.events.at(state.release, self._accept, state)
 
-    def _vector_begin(self, state: EngineState, work: Work) -> float:
-        """Earliest first read of a VECTOR after PARAMS of its bank and the VECTOR before."""
-        begin = self._filled[work.bank] + work.start - 1
+    def _schedule_vector(self, now: float, state: EngineState, work: Work, accepted: float) -> None:
+        """Send a VECTOR on its way, a few cycles before the last elements of those before are read."""
+        if self._filling == work.bank:
+            return  # comes back when the tables are filled
+        stream = state.stream
+        ahead = sum(other.stream for other, _ in state.walk) + state.pending_cycles
+        if stream is not None:
+            left = stream.left - stream.rate * (now - stream.updated)
+            if left + ahead > self.constants.walk_ahead:
+                # Comes back when the stream ends, but not too late if it keeps its rate.
+                wait = (
+                    ceil((left + ahead - self.constants.walk_ahead) / stream.rate) if stream.rate > 0 else 0
+                )
+                if wait > 0 and ahead < self.constants.walk_ahead:
+                    self.events.at(now + wait, self._retry_vector, state, work)
+                return
+        elif ahead > self.constants.walk_ahead:
+            return
+        take = max(now, accepted + 1 + vector_division(self.config), self._filled[work.bank])
+        self._bank_users[work.bank] += 1
+        state.walk.append((work, take + work.start - 1 - vector_division(self.config)))
+        self._leave(now, state, work, take)
+        self._next_vector(now, state)
+
+    def _retry_vector(self, now: float, state: EngineState, work: Work) -> None:
+        if state.accepted is not None and state.accepted[0] is work:
+            self._schedule(now, state)
+
+    def _next_vector(self, now: float, state: EngineState) -> None:
+        """Begin the reads of the next VECTOR; a fence or a new source needs a gap behind the last read."""
+        if state.pending or state.stream is not None or not state.walk:
+            return
+        work, begin = state.walk.popleft()
+        begin = max(now, begin, state.stream_end)
         if state.previous is not None:
             if work.fence:
                 begin = max(begin, state.stream_end - 1 + state.previous.fence_gap)
             elif work.source != state.previous.source:
                 begin = max(begin, state.stream_end - 1 + state.previous.switch_gap)
-        return begin
+        state.pending = True
+        state.pending_cycles = work.stream
+        self.events.at(begin, self._begin, state, work)
 
     def _complete(self, now: float, state: EngineState, work: Work) -> None:
         """All effects of a command are there; retire what is complete in order, one a cycle."""
@@ -258,6 +299,7 @@ class CycleSimulation:
 
     def _begin(self, now: float, state: EngineState, work: Work) -> None:
         state.pending = False
+        state.pending_cycles = 0
         state.stream = Stream(work, work.stream, now, self._end)
         if state.engine == Engine.COMPUTE:
             self.sharing.compute = state.stream
@@ -285,6 +327,7 @@ class CycleSimulation:
         else:
             self.sharing.vector = None
             self.events.at(now + work.effect_end, self._effects, "writing", work, None)
+            self._next_vector(now, state)
         self.events.at(now + work.latency - work.tail - 1, self._computed, state, work)
         self._schedule(now, state)
         self.sharing.update(now)

@@ -56,6 +56,8 @@ class CycleConstants:
     ----------
     fetch_start : int
         Start strobe to the first read address of the command fetcher.
+    fetch_request : int
+        Hand-over of a command to the read address that the room it leaves allows.
     fetch_gap : int
         One read address of the command fetcher to the next.
     fetch_latency : int
@@ -77,11 +79,14 @@ class CycleConstants:
     store_beat, store_read : int
         STORE: a burst is planned to its first write beat, at the earliest; read of the buffer to the write
         beat.
+    walk_ahead : int
+        Elements of VECTOR commands that may be on their way to their reads when the next command follows.
     end : int
         Last retirement to the end of the program.
     """
 
     fetch_start: int = 5
+    fetch_request: int = 2
     fetch_gap: int = 2
     fetch_latency: int = 3
     prefetch_bytes: int = 512
@@ -94,6 +99,7 @@ class CycleConstants:
     load_request: int = 2
     store_beat: int = 8
     store_read: int = 6
+    walk_ahead: int = 4
     end: int = 2
 
 
@@ -301,32 +307,24 @@ class Workbook:
         return scale * low, scale * (1.0 - low)
 
     def _walk_banks(self, fields: dict[str, int], run_bytes: int) -> tuple[float, ...]:
-        """Share of each bank in the addresses of a window walk, taken as evenly spread over its range."""
-        first, last = (
-            fields["first_row"],
-            fields["first_row"] + (fields["y_count"] - 1) * fields["y_row_step"],
-        )
-        last += (fields["ky_count"] - 1) * fields["ky_row_step"]
-        # Rows outside the slab are not read; the pitch of a row follows from the steps, if there are any.
-        if fields["y_row_step"]:
-            pitch = fields["y_addr_step"] // fields["y_row_step"]
-        else:
-            pitch = fields["ky_addr_step"] // max(1, fields["ky_row_step"])
-        low_row, high_row = max(first, 0), min(last, fields["rows"] - 1)
-        row_zero = fields["base"] - first * pitch
-        columns = fields["first_byte"], (fields["x_count"] - 1) * fields["x_byte_step"] + run_bytes
+        """Share of each bank in the addresses of a window walk, taken as evenly spread over its range.
+
+        Padding is read too, wherever it lies.
+        """
+        rows = (fields["y_count"] - 1) * fields["y_addr_step"] + (fields["ky_count"] - 1) * fields[
+            "ky_addr_step"
+        ]
+        low, span = fields["first_byte"], (fields["x_count"] - 1) * fields["x_byte_step"] + run_bytes
         step, count = fields["kx_byte_step"], fields["kx_count"]
         if abs(step) < self._bank_bytes // 8:
-            columns, count = (columns[0], columns[1] + (count - 1) * step), 1
+            span, count = span + (count - 1) * step, 1
         # Kernel columns far apart are two tensors (an addition): a range for each.
         shares = [0.0] * self.config.activation_banks
         for kx in range(count):
-            low = columns[0] + kx * step
-            high = min(low + columns[1], fields["row_bytes"])
-            span = self._range_banks(
-                row_zero + low_row * pitch + max(low, 0), row_zero + high_row * pitch + high
-            )
-            shares = [share + other / count for share, other in zip(shares, span, strict=True)]
+            first = low + kx * step
+            last = max(first + 1, min(first + span, fields["row_bytes"]))
+            part = self._range_banks(fields["base"] + first, fields["base"] + rows + last)
+            shares = [share + other / count for share, other in zip(shares, part, strict=True)]
         return tuple(shares)
 
     def _range_banks(self, low: int, high: int) -> tuple[float, ...]:
