@@ -7,7 +7,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from systolith_sim.verilog import port_names, to_verilog
+from systolith_sim.verilog import cached_verilog, port_names, to_verilog
 
 SCRIPT = """
 import test_verilog
@@ -44,6 +44,23 @@ def test_same_bytes_whatever_the_hash_seed(request):
 def test_unordered_clock_domains_are_refused():
     with pytest.raises(ValueError, match=r"^Clock domains must be listed in order, not left to chance: \['other"):
         to_verilog(TwoClocks(), "two_clocks")
+
+
+def test_cached_text_is_elaborated_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path))
+    made = []
+
+    def make():
+        made.append(TwoClocks())
+        return made[-1]
+
+    def cached(key):
+        return cached_verilog(make, "top", key=key, packages=["systolith_sim"], domains=["sync", "other"])
+
+    assert cached(1) == cached(1) == to_verilog(TwoClocks(), "top", domains=["sync", "other"])
+    assert len(made) == 1
+    assert cached(2) == cached(1)
+    assert len(made) == 2
 
 
 def test_refuses_other_objects():

@@ -16,7 +16,9 @@ and in ``queue_tb.py``::
         ...
         record(cycles=cycles)              # comes back as run(...).records
 
-Measured on 2 processors with Verilator 5.052: see :mod:`systolith_sim.verilator_build`.
+Start the clock with :func:`systolith_sim.streams.start`: it resets the design, which four-state simulators need. For
+long runs let Python sleep (``await RisingEdge(dut.irq)``, not a loop over clock edges): 600 000 cycles per
+second instead of 30 000 with the AXI memory of :mod:`systolith_sim.axi_memory`.
 """
 
 import json
@@ -172,7 +174,7 @@ def run(component_or_verilog, *, top, test_module, simulator=None, test_filter=N
     arguments : mapping or None
         Plain data for the tests, read there with :func:`systolith_sim.cocotb_link.arguments`.
     optimise : str
-        ``"0"`` builds fastest, ``"s"`` is balanced, ``"2"`` runs fastest (Verilator).
+        Compiler level "0", "1", "s" or "2" (Verilator); "1" nearly always serves best.
     coverage : path or None
         File for the line and toggle coverage (Verilator).
     work_dir : path or None

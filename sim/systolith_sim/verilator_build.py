@@ -4,6 +4,18 @@ Verilator's own makefile compiles its runtime library (11 CPU-seconds) and two p
 design. Here the runtime library and one precompiled header are compiled once per machine and compiler flags
 and kept in the cache, and only a C++ compiler is needed: neither make nor perl.
 
+CPU-seconds of a build, Verilator 5.052 and GCC 12 (cocotb's own runner: 25 to 30 at least):
+
+=========================================  ====
+first one on a machine (a small FIFO)      20.6
+a small FIFO, later                         0.5
+the AXI memory with a reader, later         0.6
+an 8x8 systolic array, later                3.2
+a 16x16 systolic array, later              11.2
+=========================================  ====
+
+Levels "1", "s" and "2" build and run about equally fast with the functions split as here; "0" halves the speed.
+
 Only the ports of the top module and named variables are visible to cocotb. Making everything public
 (``--public-flat-rw``, the default of cocotb's own runner) halves the speed or worse and doubles the build.
 """
@@ -178,8 +190,7 @@ def build_simulation(sources, *, top, ports, extra_public=(), parameters=(), def
     parameters, defines : sequences of (str, str)
         Verilog parameters of the top module and macros, as literals.
     optimise : str
-        Level of ``OPTIMISE_LEVELS`` for the code that runs every cycle: "0" builds fastest, "s" is
-        balanced, "2" runs fastest.
+        Level of ``OPTIMISE_LEVELS`` for the code that runs every cycle; see the table above.
     trace, coverage : bool
         Support for VCD waves; line and toggle coverage.
     jobs : int or None
