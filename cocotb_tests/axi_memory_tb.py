@@ -10,7 +10,9 @@ from systolith_sim.axi_memory import MemoryAccess
 from systolith_sim.cocotb_link import arguments, record
 from systolith_sim.streams import start
 
-INPUTS = [f"{channel}{name}" for channel in ("aw", "ar") for name in ("valid", "addr", "len", "size", "burst", "id")]
+INPUTS = [
+    f"{channel}{name}" for channel in ("aw", "ar") for name in ("valid", "addr", "len", "size", "burst", "id")
+]
 INPUTS += ["wvalid", "wdata", "wstrb", "wlast", "bready", "rready"]
 
 
@@ -87,15 +89,17 @@ async def keeps_what_is_written(dut, latency, stall):
             length = generator.choice([1, 3, 16, 100, 700, 1500])
             offset = generator.randrange(size - length)
             data = generator.randbytes(length)
-            models[lane][offset:offset + length] = data
+            models[lane][offset : offset + length] = data
             response = await manager.write(lane * size + offset, data)
             assert response.resp == AxiResp.OKAY
             length = generator.choice([1, 40, 2000])
             offset = generator.randrange(size - length)
             response = await manager.read(lane * size + offset, length)
             assert response.resp == AxiResp.OKAY
-            want = bytes(models[lane][offset:offset + length])
-            assert response.data == want, f"lane {lane}, offset {offset:#x}: got {response.data.hex()}, want {want.hex()}"
+            want = bytes(models[lane][offset : offset + length])
+            assert response.data == want, (
+                f"lane {lane}, offset {offset:#x}: got {response.data.hex()}, want {want.hex()}"
+            )
 
     await manager.write(0, bytes(lanes * size))
     tasks = [cocotb.start_soon(work(lane)) for lane in range(lanes)]
@@ -115,7 +119,9 @@ async def reads_at_full_speed(dut, latency):
     await start(dut)
     lengths = [16, 1, 1, 7, 256, 2, 16, 16]
     receiving = cocotb.start_soon(raw.receive("r", sum(lengths)))
-    asked = [await raw.send("ar", addr=0x1000 * index, len=length - 1) for index, length in enumerate(lengths)]
+    asked = [
+        await raw.send("ar", addr=0x1000 * index, len=length - 1) for index, length in enumerate(lengths)
+    ]
     cycles = await receiving
     assert asked == list(range(asked[0], asked[0] + len(lengths)))
     assert cycles[0] - asked[0] == latency
@@ -146,9 +152,15 @@ async def writes_at_full_speed(dut, latency):
 async def reports_errors(dut):
     manager = await master(dut)
     access = MemoryAccess(dut, data_width=arguments()["data_width"])
-    for address, want in [(0x0, AxiResp.OKAY), (0x2000, AxiResp.SLVERR), (0x3000, AxiResp.DECERR),
-                          (0x1FF0, AxiResp.SLVERR), (0x2100, AxiResp.OKAY), (1 << 20, AxiResp.DECERR),
-                          (0xFFFF_FF00, AxiResp.DECERR)]:
+    for address, want in [
+        (0x0, AxiResp.OKAY),
+        (0x2000, AxiResp.SLVERR),
+        (0x3000, AxiResp.DECERR),
+        (0x1FF0, AxiResp.SLVERR),
+        (0x2100, AxiResp.OKAY),
+        (1 << 20, AxiResp.DECERR),
+        (0xFFFF_FF00, AxiResp.DECERR),
+    ]:
         response = await manager.read(address, 64)
         assert response.resp == want, f"read {address:#x}: {response.resp}"
         response = await manager.write(address, b"\x55" * 64)
@@ -190,8 +202,10 @@ async def never_answers_when_silent(dut, bit):
     try:
         await with_timeout(cocotb.start_soon(read() if bit in (0, 2) else write()), 5, "us")
     except SimTimeoutError:
-        await RisingEdge(dut.clk)                 # the timeout ends at some point around an edge
-        await with_timeout(cocotb.start_soon(write() if bit in (0, 2) else read()), 5, "us")   # the others answer
+        await RisingEdge(dut.clk)  # the timeout ends at some point around an edge
+        await with_timeout(
+            cocotb.start_soon(write() if bit in (0, 2) else read()), 5, "us"
+        )  # the others answer
     else:
         raise AssertionError("a silent channel must not answer")
     finally:
@@ -233,5 +247,9 @@ async def testbench_runs_alone(dut):
     await start(dut)
     before = cocotb.simtime.get_sim_time("ns")
     await RisingEdge(dut.irq)
-    record(cycles=(cocotb.simtime.get_sim_time("ns") - before) / 10, sum=int(dut.sum.value),
-           errors=int(dut.errors.value), beats=int(dut.read_beats.value))
+    record(
+        cycles=(cocotb.simtime.get_sim_time("ns") - before) / 10,
+        sum=int(dut.sum.value),
+        errors=int(dut.errors.value),
+        beats=int(dut.read_beats.value),
+    )

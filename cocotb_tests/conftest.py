@@ -16,15 +16,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 def pytest_addoption(parser):
-    parser.addoption("--simulators", default="", help="comma-separated simulators of the cocotb tests, or 'all'")
-    parser.addoption("--waves", default=None, type=Path, help="folder for the waveform files of the cocotb tests")
+    parser.addoption("--simulators", default="", help="comma-separated simulators, or 'all'")
+    parser.addoption("--waves", default=None, type=Path, help="folder for waveform files")
 
 
 def pytest_generate_tests(metafunc):
     if "simulator" in metafunc.fixturenames:
         wanted = metafunc.config.getoption("--simulators")
         available = available_simulators()
-        names = available if wanted == "all" else tuple(wanted.split(",")) if wanted else available[:1] or ("verilator",)
+        default = available[:1] or ("verilator",)
+        names = available if wanted == "all" else tuple(wanted.split(",")) if wanted else default
         metafunc.parametrize("simulator", names)
 
 

@@ -12,16 +12,20 @@ Example
         extra_sources=[AXI_MEMORY_SOURCE, wrapper], extra_public=AXI_MEMORY_PUBLIC,
         plusargs=[f"+memory={tmp_path / 'memory.hex'}", *memory_plusargs(read_latency=20, stall=10)])
 
-and in the simulation ``MemoryAccess(dut.memory, data_width=64).read(0x2000, 16)``. AXI4-Lite registers work with
-``AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)`` of cocotbext-axi. That package needs all
-the ports named here and nothing more: lock, cache, prot, qos, region and user signals are optional there, as are
-``wstrb``, ``bresp``, ``rresp`` and the ``awprot`` and ``arprot`` of AXI4-Lite.
+and in the simulation ``MemoryAccess(dut.memory, data_width=64).read(0x2000, 16)``. AXI4-Lite registers work
+with ``AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)`` of cocotbext-axi. That package
+needs all the ports named here and nothing more: lock, cache, prot, qos, region and user signals are optional
+there, as are ``wstrb``, ``bresp``, ``rresp`` and the ``awprot`` and ``arprot`` of AXI4-Lite.
 """
 
 from pathlib import Path
 
 __all__ = [
-    "AXI_MEMORY_PUBLIC", "AXI_MEMORY_SOURCE", "MemoryAccess", "axi_testbench_wrapper", "memory_plusargs",
+    "AXI_MEMORY_PUBLIC",
+    "AXI_MEMORY_SOURCE",
+    "MemoryAccess",
+    "axi_testbench_wrapper",
+    "memory_plusargs",
     "write_memory_file",
 ]
 
@@ -29,31 +33,88 @@ AXI_MEMORY_SOURCE = Path(__file__).with_name("axi_memory.sv")
 """The Verilog file."""
 
 _CHANNELS = ("ar", "r", "aw", "w", "b")
-_SETTINGS = ("read_latency", "write_latency", *(f"stall_{channel}" for channel in _CHANNELS), "silent",
-             "slverr_base", "slverr_size", "decerr_base", "decerr_size")
+_SETTINGS = (
+    "read_latency",
+    "write_latency",
+    *(f"stall_{channel}" for channel in _CHANNELS),
+    "silent",
+    "slverr_base",
+    "slverr_size",
+    "decerr_base",
+    "decerr_size",
+)
 
 AXI_MEMORY_PUBLIC = tuple(f"axi_memory.{name}" for name in ("memory", *_SETTINGS))
 """The ``extra_public`` of :func:`systolith_sim.cocotb_run.run`: contents and settings."""
 
 # (name, width, whether the manager drives it); widths by name: D data, S strobes, A address, I id.
 _AXI_PORTS = (
-    ("awvalid", 1, True), ("awready", 1, False), ("awaddr", "A", True), ("awlen", 8, True), ("awsize", 3, True),
-    ("awburst", 2, True), ("awid", "I", True), ("wvalid", 1, True), ("wready", 1, False), ("wdata", "D", True),
-    ("wstrb", "S", True), ("wlast", 1, True), ("bvalid", 1, False), ("bready", 1, True), ("bresp", 2, False),
-    ("bid", "I", False), ("arvalid", 1, True), ("arready", 1, False), ("araddr", "A", True), ("arlen", 8, True),
-    ("arsize", 3, True), ("arburst", 2, True), ("arid", "I", True), ("rvalid", 1, False), ("rready", 1, True),
-    ("rdata", "D", False), ("rresp", 2, False), ("rlast", 1, False), ("rid", "I", False),
+    ("awvalid", 1, True),
+    ("awready", 1, False),
+    ("awaddr", "A", True),
+    ("awlen", 8, True),
+    ("awsize", 3, True),
+    ("awburst", 2, True),
+    ("awid", "I", True),
+    ("wvalid", 1, True),
+    ("wready", 1, False),
+    ("wdata", "D", True),
+    ("wstrb", "S", True),
+    ("wlast", 1, True),
+    ("bvalid", 1, False),
+    ("bready", 1, True),
+    ("bresp", 2, False),
+    ("bid", "I", False),
+    ("arvalid", 1, True),
+    ("arready", 1, False),
+    ("araddr", "A", True),
+    ("arlen", 8, True),
+    ("arsize", 3, True),
+    ("arburst", 2, True),
+    ("arid", "I", True),
+    ("rvalid", 1, False),
+    ("rready", 1, True),
+    ("rdata", "D", False),
+    ("rresp", 2, False),
+    ("rlast", 1, False),
+    ("rid", "I", False),
 )
 _AXIL_PORTS = (
-    ("awvalid", 1, True), ("awready", 1, False), ("awaddr", "A", True), ("awprot", 3, True), ("wvalid", 1, True),
-    ("wready", 1, False), ("wdata", "D", True), ("wstrb", "S", True), ("bvalid", 1, False), ("bready", 1, True),
-    ("bresp", 2, False), ("arvalid", 1, True), ("arready", 1, False), ("araddr", "A", True), ("arprot", 3, True),
-    ("rvalid", 1, False), ("rready", 1, True), ("rdata", "D", False), ("rresp", 2, False),
+    ("awvalid", 1, True),
+    ("awready", 1, False),
+    ("awaddr", "A", True),
+    ("awprot", 3, True),
+    ("wvalid", 1, True),
+    ("wready", 1, False),
+    ("wdata", "D", True),
+    ("wstrb", "S", True),
+    ("bvalid", 1, False),
+    ("bready", 1, True),
+    ("bresp", 2, False),
+    ("arvalid", 1, True),
+    ("arready", 1, False),
+    ("araddr", "A", True),
+    ("arprot", 3, True),
+    ("rvalid", 1, False),
+    ("rready", 1, True),
+    ("rdata", "D", False),
+    ("rresp", 2, False),
 )
 
 
-def axi_testbench_wrapper(dut_top, *, data_width, id_width, addr_width=32, axil_addr_width=12, axil_data_width=32,
-                          memory_size_log2=24, memory_base=0, extra_outputs=(), name="testbench"):
+def axi_testbench_wrapper(
+    dut_top,
+    *,
+    data_width,
+    id_width,
+    addr_width=32,
+    axil_addr_width=12,
+    axil_data_width=32,
+    memory_size_log2=24,
+    memory_base=0,
+    extra_outputs=(),
+    name="testbench",
+):
     """Verilog of a testbench that connects a design to the AXI memory.
 
     The design has the ports ``clk``, ``rst``, ``irq``, ``m_axi_*`` (AXI4 manager, named as in the AXI
@@ -85,33 +146,52 @@ def axi_testbench_wrapper(dut_top, *, data_width, id_width, addr_width=32, axil_
     if data_width not in (32, 64, 128):
         raise ValueError(f"Data width must be 32, 64 or 128, not {data_width!r}")
     if memory_base % (1 << memory_size_log2):
-        raise ValueError(f"Memory base must be a multiple of its size {1 << memory_size_log2:#x}, not {memory_base:#x}")
+        raise ValueError(
+            f"Memory base must be a multiple of its size {1 << memory_size_log2:#x}, not {memory_base:#x}"
+        )
     axi_widths = {"A": addr_width, "D": data_width, "S": data_width // 8, "I": id_width}
     axil_widths = {"A": axil_addr_width, "D": axil_data_width, "S": axil_data_width // 8}
-    ports = [("input", 1, "clk"), ("input", 1, "rst"), ("output", 1, "irq"),
-             ("output", 64, "read_beats"), ("output", 64, "write_beats")]
-    ports += [("input" if driven else "output", axil_widths.get(width, width), f"s_axil_{port}")
-              for port, width, driven in _AXIL_PORTS]
+    ports = [
+        ("input", 1, "clk"),
+        ("input", 1, "rst"),
+        ("output", 1, "irq"),
+        ("output", 64, "read_beats"),
+        ("output", 64, "write_beats"),
+    ]
+    ports += [
+        ("input" if driven else "output", axil_widths.get(width, width), f"s_axil_{port}")
+        for port, width, driven in _AXIL_PORTS
+    ]
     ports += [("output", width, port) for port, width in extra_outputs]
     lines = [f"module {name} ("]
     lines += [f"    {direction} wire [{width - 1}:0] {port}," for direction, width, port in ports]
     lines[-1] = lines[-1].rstrip(",")
     lines += [");"]
     lines += [f"  wire [{axi_widths.get(width, width) - 1}:0] m_axi_{port};" for port, width, _ in _AXI_PORTS]
-    own = ["clk", "rst", "irq", *(f"s_axil_{port}" for port, *_ in _AXIL_PORTS),
-           *(f"m_axi_{port}" for port, *_ in _AXI_PORTS), *(port for port, _ in extra_outputs)]
+    own = [
+        "clk",
+        "rst",
+        "irq",
+        *(f"s_axil_{port}" for port, *_ in _AXIL_PORTS),
+        *(f"m_axi_{port}" for port, *_ in _AXI_PORTS),
+        *(port for port, _ in extra_outputs),
+    ]
     lines += [f"  {dut_top} dut (", ",\n".join(f"      .{port}({port})" for port in own), "  );"]
     lines += [
         f"  axi_memory #(.DATA_WIDTH({data_width}), .ADDR_WIDTH({addr_width}), .ID_WIDTH({id_width}),",
         f"      .SIZE_LOG2({memory_size_log2}), .BASE({addr_width}'h{memory_base:x})) memory (",
         "      .clk(clk), .rst(rst), .read_beats(read_beats), .write_beats(write_beats),",
-        ",\n".join(f"      .s_axi_{port}(m_axi_{port})" for port, *_ in _AXI_PORTS), "  );", "endmodule", "",
+        ",\n".join(f"      .s_axi_{port}(m_axi_{port})" for port, *_ in _AXI_PORTS),
+        "  );",
+        "endmodule",
+        "",
     ]
     return "\n".join(lines)
 
 
-def memory_plusargs(*, read_latency=20, write_latency=20, stall=0, silent=0, slverr=None, decerr=None, fill=0,
-                    **stalls):
+def memory_plusargs(
+    *, read_latency=20, write_latency=20, stall=0, silent=0, slverr=None, decerr=None, fill=0, **stalls
+):
     """Plusargs that set up the memory.
 
     Parameters
@@ -137,8 +217,12 @@ def memory_plusargs(*, read_latency=20, write_latency=20, stall=0, silent=0, slv
     unknown = set(stalls) - {f"stall_{channel}" for channel in _CHANNELS}
     if unknown:
         raise TypeError(f"Stalls must be of the channels {_CHANNELS}, not {sorted(unknown)}")
-    arguments = [f"+read_latency={read_latency}", f"+write_latency={write_latency}", f"+silent={silent:x}",
-                 f"+fill={fill:x}"]
+    arguments = [
+        f"+read_latency={read_latency}",
+        f"+write_latency={write_latency}",
+        f"+silent={silent:x}",
+        f"+fill={fill:x}",
+    ]
     for channel in _CHANNELS:
         percentage = stalls.get(f"stall_{channel}", stall)
         if not 0 <= percentage < 100:
@@ -166,7 +250,7 @@ def write_memory_file(path, contents, *, data_width, base=0):
     """
     size = data_width // 8
     pieces = {base: contents} if isinstance(contents, (bytes, bytearray)) else contents
-    shared = {}       # words that a piece does not fill: index to bytearray
+    shared = {}  # words that a piece does not fill: index to bytearray
     lines = []
     for address, piece in sorted(pieces.items()):
         offset = address - base
@@ -174,14 +258,14 @@ def write_memory_file(path, contents, *, data_width, base=0):
             raise ValueError(f"Address must be at least {base:#x}, not {address:#x}")
         head = min(-offset % size, len(piece))
         body = (len(piece) - head) // size * size
-        for start, part in ((offset, piece[:head]), (offset + head + body, piece[head + body:])):
+        for start, part in ((offset, piece[:head]), (offset + head + body, piece[head + body :])):
             if part:
                 word = shared.setdefault(start // size, bytearray(size))
-                word[start % size:start % size + len(part)] = part
+                word[start % size : start % size + len(part)] = part
         if body:
-            text = bytes(piece[head:head + body])
+            text = bytes(piece[head : head + body])
             lines.append(f"@{(offset + head) // size:x}")
-            lines += [text[at:at + size][::-1].hex() for at in range(0, body, size)]
+            lines += [text[at : at + size][::-1].hex() for at in range(0, body, size)]
     for index, word in sorted(shared.items()):
         lines += [f"@{index:x}", word[::-1].hex()]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -211,9 +295,10 @@ class MemoryAccess:
         """Bytes at ``address`` up to ``address + count``."""
         begin = address - self._base
         first, last = begin // self._size, -(-(begin + count) // self._size)
-        words = b"".join(int(self._memory[index].value).to_bytes(self._size, "little")
-                         for index in range(first, last))
-        return words[begin - first * self._size:][:count]
+        words = b"".join(
+            int(self._memory[index].value).to_bytes(self._size, "little") for index in range(first, last)
+        )
+        return words[begin - first * self._size :][:count]
 
     def write(self, address, data):
         """Store bytes at ``address``."""
@@ -222,8 +307,8 @@ class MemoryAccess:
         margin = begin - first * self._size
         if margin or len(data) % self._size:
             whole = bytearray(self.read(self._base + first * self._size, (last - first) * self._size))
-            whole[margin:margin + len(data)] = data
+            whole[margin : margin + len(data)] = data
             data = whole
         for index in range(first, last):
             at = (index - first) * self._size
-            self._memory[index].value = int.from_bytes(data[at:at + self._size], "little")
+            self._memory[index].value = int.from_bytes(data[at : at + self._size], "little")

@@ -25,7 +25,13 @@ def digest(*parts):
     """Hexadecimal hash (32 digits) of strings, bytes or anything with a stable ``repr``."""
     state = hashlib.sha256()
     for part in parts:
-        data = part if isinstance(part, bytes) else part.encode() if isinstance(part, str) else repr(part).encode()
+        data = (
+            part
+            if isinstance(part, bytes)
+            else part.encode()
+            if isinstance(part, str)
+            else repr(part).encode()
+        )
         state.update(len(data).to_bytes(8, "little") + data)
     return state.hexdigest()[:32]
 

@@ -16,8 +16,8 @@ and in ``queue_tb.py``::
         ...
         record(cycles=cycles)              # comes back as run(...).records
 
-Start the clock with :func:`systolith_sim.streams.start`: it resets the design, which four-state simulators need. For
-long runs let Python sleep (``await RisingEdge(dut.irq)``, not a loop over clock edges): 600 000 cycles per
+Start the clock with :func:`systolith_sim.streams.start`: it resets the design, which four-state simulators need.
+For long runs let Python sleep (``await RisingEdge(dut.irq)``, not a loop over clock edges): 600 000 cycles per
 second instead of 30 000 with the AXI memory of :mod:`systolith_sim.axi_memory`.
 """
 
@@ -114,8 +114,15 @@ class _SharedRunner:
 
     def _execute_cmds(self, cmds, cwd, stdout=None):
         for command in cmds:
-            result = subprocess.run(command, cwd=cwd, env=self.env, check=False, stdout=stdout,
-                                    stderr=subprocess.STDOUT, timeout=self.timeout_seconds)
+            result = subprocess.run(
+                command,
+                cwd=cwd,
+                env=self.env,
+                check=False,
+                stdout=stdout,
+                stderr=subprocess.STDOUT,
+                timeout=self.timeout_seconds,
+            )
             if result.returncode:
                 raise subprocess.CalledProcessError(result.returncode, command)
 
@@ -137,9 +144,29 @@ class _IcarusRunner(_SharedRunner, cocotb_tools.runner.Icarus):
         return [[self.waves_format if word == "-fst" else word for word in command]]
 
 
-def run(component_or_verilog, *, top, test_module, simulator=None, test_filter=None, seed=None, plusargs=(),
-        parameters=None, defines=None, extra_sources=(), waves=None, extra_public=(), env=None, arguments=None,
-        optimise="1", coverage=None, work_dir=None, timeout_seconds=600.0, domains=None, verilator_arguments=()):
+def run(
+    component_or_verilog,
+    *,
+    top,
+    test_module,
+    simulator=None,
+    test_filter=None,
+    seed=None,
+    plusargs=(),
+    parameters=None,
+    defines=None,
+    extra_sources=(),
+    waves=None,
+    extra_public=(),
+    env=None,
+    arguments=None,
+    optimise="1",
+    coverage=None,
+    work_dir=None,
+    timeout_seconds=600.0,
+    domains=None,
+    verilator_arguments=(),
+):
     """Convert, build (or take from the cache) and run cocotb tests; fail unless all of them pass.
 
     Parameters
@@ -208,9 +235,17 @@ def run(component_or_verilog, *, top, test_module, simulator=None, test_filter=N
     if simulator == "verilator":
         ports = _ports(sources, top)
         build_dir, built = build_simulation(
-            sources, top=top, ports=ports, extra_public=extra_public, parameters=parameters, defines=defines,
-            optimise=optimise, trace=waves is not None, coverage=coverage is not None,
-            verilator_arguments=tuple(verilator_arguments))
+            sources,
+            top=top,
+            ports=ports,
+            extra_public=extra_public,
+            parameters=parameters,
+            defines=defines,
+            optimise=optimise,
+            trace=waves is not None,
+            coverage=coverage is not None,
+            verilator_arguments=tuple(verilator_arguments),
+        )
     else:
         build_dir, built = _build_icarus(sources, top, parameters, defines, waves is not None)
     build_seconds = time.perf_counter() - begin
@@ -226,26 +261,45 @@ def run(component_or_verilog, *, top, test_module, simulator=None, test_filter=N
     record_file = work_dir / "records.jsonl"
     record_file.unlink(missing_ok=True)
     environment = {
-        "COCOTB_ANSI_OUTPUT": "0", _RECORD: str(record_file), _ARGUMENTS: json.dumps(dict(arguments or {})),
+        "COCOTB_ANSI_OUTPUT": "0",
+        _RECORD: str(record_file),
+        _ARGUMENTS: json.dumps(dict(arguments or {})),
         **{name: str(value) for name, value in (env or {}).items()},
     }
     problem = None
     begin = time.perf_counter()
     try:
         runner.test(
-            test_module=test_module, hdl_toplevel=top, hdl_toplevel_lang="verilog", build_dir=build_dir,
-            test_dir=work_dir, results_xml=str(work_dir / "results.xml"), log_file=work_dir / "simulation.log",
-            seed=seed, test_filter=test_filter, extra_env=environment,
+            test_module=test_module,
+            hdl_toplevel=top,
+            hdl_toplevel_lang="verilog",
+            build_dir=build_dir,
+            test_dir=work_dir,
+            results_xml=str(work_dir / "results.xml"),
+            log_file=work_dir / "simulation.log",
+            seed=seed,
+            test_filter=test_filter,
+            extra_env=environment,
             plusargs=[*plusargs, *_seed_arguments(simulator, seed), *test_options["plusargs"]],
-            test_args=test_options["test_args"], waves=waves is not None)
+            test_args=test_options["test_args"],
+            waves=waves is not None,
+        )
     except SystemExit as error:
         problem = f"the simulator exited with {error.code}"
     except subprocess.TimeoutExpired:
         problem = f"the simulator was still running after {timeout_seconds} s"
     run_seconds = time.perf_counter() - begin
-    results = _collect(work_dir, problem, simulator=simulator, seed=seed, built=built, build_seconds=build_seconds,
-                       run_seconds=run_seconds, what=f"{test_module} on {top} ({simulator}, seed {seed})",
-                       test_filter=test_filter)
+    results = _collect(
+        work_dir,
+        problem,
+        simulator=simulator,
+        seed=seed,
+        built=built,
+        build_seconds=build_seconds,
+        run_seconds=run_seconds,
+        what=f"{test_module} on {top} ({simulator}, seed {seed})",
+        test_filter=test_filter,
+    )
     if coverage is not None:
         Path(coverage).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(work_dir / "coverage.dat", coverage)
@@ -267,8 +321,9 @@ def _pick(simulator):
         missing += [] if shutil.which("g++") else ["g++"]
     if simulator != "verilator":
         missing += [] if shutil.which("iverilog") else ["iverilog"]
-    raise ToolMissingError(f"Simulator {simulator or 'verilator or icarus'} needs, but cannot find: "
-                           f"{', '.join(missing)}")
+    raise ToolMissingError(
+        f"Simulator {simulator or 'verilator or icarus'} needs, but cannot find: {', '.join(missing)}"
+    )
 
 
 def _check_waves(simulator, waves):
@@ -308,7 +363,9 @@ def _literal(value):
 
 
 def _build_icarus(sources, top, parameters, defines, trace):
-    version = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False).stdout.splitlines()[0]
+    version = subprocess.run(
+        ["iverilog", "-V"], capture_output=True, text=True, check=False
+    ).stdout.splitlines()[0]
 
     def build(directory):
         names = []
@@ -321,14 +378,27 @@ def _build_icarus(sources, top, parameters, defines, trace):
             names.append("cocotb_waves.v")
             roots += ["-s", "cocotb_waves"]
         (directory / "commands.f").write_text("+timescale+1ns/1ps\n")
-        command = ["iverilog", "-g2012", "-o", "sim.vvp", *roots, "-f", "commands.f",
-                   *(f"-P{top}.{name}={value}" for name, value in parameters),
-                   *(f"-D{name}={value}" for name, value in defines), *names]
+        command = [
+            "iverilog",
+            "-g2012",
+            "-o",
+            "sim.vvp",
+            *roots,
+            "-f",
+            "commands.f",
+            *(f"-P{top}.{name}={value}" for name, value in parameters),
+            *(f"-D{name}={value}" for name, value in defines),
+            *names,
+        ]
         result = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
         if result.returncode:
-            raise RuntimeError(f"Icarus Verilog must succeed, not exit with {result.returncode}:\n{result.stderr}")
+            raise RuntimeError(
+                f"Icarus Verilog must succeed, not exit with {result.returncode}:\n{result.stderr}"
+            )
 
-    return build_once("icarus", digest(version, sources, top, parameters, defines, trace, _ICARUS_WAVES), build)
+    return build_once(
+        "icarus", digest(version, sources, top, parameters, defines, trace, _ICARUS_WAVES), build
+    )
 
 
 _ICARUS_WAVES = """module cocotb_waves;
@@ -390,6 +460,18 @@ def _collect(work_dir, problem, *, simulator, seed, built, build_seconds, run_se
         tail = "\n".join(log.splitlines()[-80:])
         raise SimulationError(f"{what}: {problem}; files in {work_dir}\n{tail}")
     record_file = work_dir / "records.jsonl"
-    records = [json.loads(line) for line in record_file.read_text().splitlines()] if record_file.exists() else []
-    return Results(simulator=simulator, num_tests=len(names), names=tuple(names), records=records, seed=seed,
-                   built=built, build_seconds=build_seconds, run_seconds=run_seconds, simulated_ns=simulated_ns, log=log)
+    records = (
+        [json.loads(line) for line in record_file.read_text().splitlines()] if record_file.exists() else []
+    )
+    return Results(
+        simulator=simulator,
+        num_tests=len(names),
+        names=tuple(names),
+        records=records,
+        seed=seed,
+        built=built,
+        build_seconds=build_seconds,
+        run_seconds=run_seconds,
+        simulated_ns=simulated_ns,
+        log=log,
+    )

