@@ -1,13 +1,16 @@
 """`systolith synth`: area, clock and bitstream on an FPGA."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from systolith.accelerator import Accelerator
 from systolith.verilog import to_verilog
-from systolith_boards.boards import BOARDS, board as find_board
-from systolith_boards.report import render_table
+from systolith_boards.boards import BOARDS
+from systolith_boards.boards import board as find_board
+from systolith_boards.report import SynthesisReport, render_table
 from systolith_boards.synthesis import synthesise
 from systolith_spec.config import AcceleratorConfig
 
@@ -19,15 +22,12 @@ from systolith_cli.output import console, progress_bar, write_json
 __all__ = ["synth", "synthesise_config"]
 
 
-def synthesise_config(out, config: AcceleratorConfig, board_name: str, folder, seed: int):
-    """Synthesise a configuration for a board, with the multipliers of its family, behind a progress bar."""
+def synthesise_config(config: AcceleratorConfig, board_name: str, folder: Path, seed: int,
+                      progress: Callable[[str, float], None]) -> SynthesisReport:
+    """Synthesise a configuration for a board, with the multipliers of its family."""
     board = find_board(board_name)
-    config = replace(config, multiplier_style=board.family)
-    text = to_verilog(Accelerator(config=config), "systolith")
-    with progress_bar(out, f"synthesising {config.name} for {board.name}", 1.0) as bar:
-        task = bar.task_ids[0]
-        return synthesise(text, "systolith", board, folder, seed=seed, progress=lambda what, fraction: bar.update(
-            task, completed=round(fraction, 2), description=f"{config.name} for {board.name}: {what}"))
+    text = to_verilog(Accelerator(config=replace(config, multiplier_style=board.family)), "systolith")
+    return synthesise(text, "systolith", board, folder, seed=seed, progress=progress)
 
 
 @guarded
@@ -45,6 +45,10 @@ def synth(
     if board not in BOARDS:
         raise UserError(f"Board must be one of {', '.join(BOARDS)}, not {board!r}")
     screen = console(json)
-    report = synthesise_config(screen, find_config(config), board, out, seed)
+    accelerator = find_config(config)
+    with progress_bar(screen, f"synthesising {accelerator.name} for {board}", 1.0) as bar:
+        task = bar.task_ids[0]
+        report = synthesise_config(accelerator, board, out, seed, lambda what, fraction: bar.update(
+            task, completed=round(fraction, 2), description=f"{accelerator.name} for {board}: {what}"))
     screen.print(render_table(report))
     write_json(json, report.to_json())

@@ -1,0 +1,42 @@
+# The two commands of the README, `make demo` and `make test`, and what they share.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+JOBS ?= 2
+export PYTHONHASHSEED := 0
+
+.PHONY: help setup demo test test-all lint docs clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
+
+setup: $(READY) ## create .venv from the lock files
+
+$(READY): requirements.lock requirements-simulator.lock pyproject.toml scripts/check_tools.sh
+	@PYTHON=$(PYTHON) sh scripts/check_tools.sh
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --ignore-requires-python --no-deps \
+		--only-binary :all: -r requirements-simulator.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## classify handwritten digits on the RTL, then Verilog, area and clock
+	@$(BIN)/python scripts/demo.py
+
+test: $(READY) lint ## everything that a change must pass
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q -m "not slow"
+
+test-all: $(READY) lint ## the slow tests too
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -q
+
+lint: $(READY) ## style
+	@$(BIN)/ruff check --quiet .
+
+docs: $(READY) ## regenerate the generated pages
+	@$(BIN)/python scripts/generate_docs.py
+
+clean: ## remove the environment and everything built
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis
