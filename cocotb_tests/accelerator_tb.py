@@ -76,14 +76,22 @@ class Bench:
         """Write a register."""
         await self.host.write_dword(register(name).offset, value)
 
-    async def run(self, program, cycles=100_000):
-        """Run a program to its interrupt; return STATUS."""
+    async def prepare(self, program):
+        """Set all registers but CONTROL."""
         await self.write("BASE", self.base)
         await self.write("PROGRAM", program)
         await self.write("LIMIT", self.given["limit"])
         await self.write("WATCHDOG", self.given["watchdog"])
         await self.write("INTERRUPT", 1)
+
+    async def run(self, program):
+        """Run a program to its interrupt; return STATUS."""
+        await self.prepare(program)
         await self.write("CONTROL", _START)
+        return await self.wait()
+
+    async def wait(self, cycles=100_000):
+        """Wait for the interrupt; return STATUS."""
         if not self.dut.irq.value:
             await with_timeout(RisingEdge(self.dut.irq), cycles * _PERIOD_NS, "ns")
         return await self.read("STATUS")
@@ -112,3 +120,45 @@ async def program_gives_the_memory_of_the_golden_model(dut):
         assert await bench.read("STATUS") == 0
         assert not dut.irq.value
         record(retired=bench.retired, **counters)
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def aborted_runs_leave_no_trace(dut):
+    bench = Bench(dut)
+    await bench.start()
+    wanted = _unpack(bench.given["wanted"])
+    aborted = 0
+    for delay in bench.given["delays"]:
+        bench.ram.write(bench.base, _unpack(bench.given["memory"]).tobytes())
+        await bench.prepare(bench.given["program"])
+        await bench.write("CONTROL", _START)
+        for _ in range(delay):
+            await RisingEdge(dut.clk)
+        await bench.write("CONTROL", _ABORT)
+        status = await bench.wait()
+        assert status in (2, 6)
+        aborted += status == 6
+        status = await bench.run(bench.given["program"])
+        assert status == 2, f"after an abort {delay} cycles after the start: STATUS {status}"
+        assert np.array_equal(bench.memory(), wanted), f"after an abort {delay} cycles after the start"
+    record(aborted=aborted)
+
+
+@cocotb.test(timeout_time=20, timeout_unit="ms")
+async def errors_are_reported(dut):
+    bench = Bench(dut)
+    await bench.start()
+    for case in bench.given["cases"]:
+        await bench.prepare(case["program"])
+        for name, value in case["registers"].items():
+            await bench.write(name, value)
+        await bench.write("CONTROL", _START)
+        status = await bench.wait()
+        error = await bench.read("ERROR")
+        address = await bench.read("ERROR_ADDRESS")
+        assert (status, error & 0xFF, error >> 8 & 0xF) == (6, case["code"], case["engine"]), case
+        assert address == case["address"], f"{address:#x} in {case}"
+        status = await bench.run(bench.given["program"])
+        assert status == 2
+        assert np.array_equal(bench.memory(), _unpack(bench.given["wanted"])), case
+    record(cases=len(bench.given["cases"]))

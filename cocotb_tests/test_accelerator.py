@@ -11,6 +11,7 @@ from systolith_golden.machine import Machine
 from systolith_sim.cocotb_run import run
 from systolith_spec.commands import Engine, encode
 from systolith_spec.presets import preset
+from systolith_spec.registers import ErrorCode
 
 LOAD, COMPUTE, VECTOR, STORE = (1 << engine for engine in Engine)
 TINY = preset("tiny-4x4")
@@ -35,10 +36,9 @@ def run_program(config, commands, memory, *, simulator, waves=None, stall=0.0, r
     program = b"".join(commands)
     memory[:len(program)] = np.frombuffer(program, np.uint8)
     wanted = memory.copy()
-    if filter == "golden":
-        machine = Machine(config, wanted, check_hazards=True)
-        for _ in range(runs):
-            machine.run(0)
+    machine = Machine(config, wanted, check_hazards=True)
+    for _ in range(runs):
+        machine.run(0)
     results = run(Accelerator(config=config), top="systolith", test_module="accelerator_tb", simulator=simulator,
                   waves=waves, test_filter=filter, optimise="0", arguments={
                       "memory": pack(memory), "wanted": pack(wanted), "program": 0, "base": BASE, "limit": limit,
@@ -97,3 +97,41 @@ def test_matrix_product(config, stall, simulator, waves):
         assert sorted(map(tuple, values["retired"])) == [(0, 7)] * 4 + [(1, 8), (2, 7), (2, 9), (3, 10)]
         assert values["BYTES_WRITTEN"] > 0
         assert values["CYCLES"] > values["COMPUTE_BUSY"] > 0
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.4])
+def test_aborts(stall, simulator, waves):
+    commands, memory = matrix_product(TINY, vectors=20, inputs=16, outputs=8)
+    delays = [0, 5, 20, 40, 60, 90, 130, 180, 240, 310, 390, 480, 600, 800]
+    records = run_program(TINY, commands, memory, simulator=simulator, waves=waves, stall=stall, delays=delays,
+                          filter="aborted_runs")
+    assert records[0]["aborted"] >= 7
+
+
+def test_errors(simulator, waves):
+    commands, memory = matrix_product(TINY)
+    load = {"length": 64, "count_1": 1, "count_2": 1}
+    programs = {
+        0x1000: [encode("STORE", signal=VECTOR, memory=RESULT, **load), encode("VECTOR", wait=LOAD), encode("END")],
+        0x1200: [encode("LOAD", memory=MEMORY - 32, **load), encode("END")],
+        0x1400: [encode("LOAD", memory=DATA, **load), bytes([9]) + bytes(63), encode("END")],
+        0x1600: [encode("STORE", memory=RESULT, **load), encode("STORE", memory=MEMORY, **load), encode("END")],
+    }
+    for offset, program in programs.items():
+        data = b"".join(program)
+        memory[offset:offset + len(data)] = np.frombuffer(data, np.uint8)
+
+    def case(program, code, engine, address, **registers):
+        return {"program": program, "code": int(code), "engine": engine, "address": address, "registers": registers}
+
+    cases = [
+        case(0x1000, ErrorCode.WATCHDOG, 15, 0, WATCHDOG=500),
+        case(0x1200, ErrorCode.OUT_OF_RANGE, int(Engine.LOAD), BASE + MEMORY - 32),
+        case(0x1400, ErrorCode.BAD_COMMAND, 15, BASE + 0x1440),
+        case(0x1600, ErrorCode.OUT_OF_RANGE, int(Engine.STORE), BASE + MEMORY),
+        case(0x0000, ErrorCode.OUT_OF_RANGE, 15, BASE + 128, LIMIT=128),
+    ]
+    # The stores of the failing programs write the result's place, which the good run then overwrites.
+    records = run_program(TINY, commands, memory, simulator=simulator, waves=waves, cases=cases,
+                          filter="errors_are_reported")
+    assert records == [{"cases": 5}]

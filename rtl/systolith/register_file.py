@@ -120,12 +120,16 @@ class RegisterFile(Component):
             m.d.sync += [word.eq(self.s_axil_wdata), strobes.eq(self.s_axil_wstrb), word_held.eq(1)]
 
         write = Signal()
-        m.d.comb += write.eq(address_held & word_held & (~self.s_axil_bvalid | self.s_axil_bready))
+        written = Signal()
+        m.d.comb += write.eq(address_held & word_held & ~written & ~self.s_axil_bvalid)
+        m.d.sync += written.eq(write)
         with m.If(self.s_axil_bready):
             m.d.sync += self.s_axil_bvalid.eq(0)
+        with m.If(written):
+            # A cycle later than needed, so that the effects of a strobe precede the response.
+            m.d.sync += self.s_axil_bvalid.eq(1)
         with m.If(write):
-            m.d.sync += [address_held.eq(0), word_held.eq(0), self.s_axil_bvalid.eq(1)]
-            m.d.sync += self.s_axil_bresp.eq(_SLVERR)
+            m.d.sync += [address_held.eq(0), word_held.eq(0), self.s_axil_bresp.eq(_SLVERR)]
         bits = Cat(strobe.replicate(8) for strobe in strobes)
         for entry in self.registers:
             selected = Signal(name=f"write_{entry.name.lower()}")
