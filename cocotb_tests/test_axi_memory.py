@@ -47,7 +47,7 @@ def test_contents(simulator, tmp_path, data_width):
 
 
 def test_protocol_violations_fail_the_run(simulator):
-    with pytest.raises(SimulationError, match="design reported an error: AXI: AR burst must not cross") as error:
+    with pytest.raises(SimulationError, match="reported an error: AXI: AR burst must not cross") as error:
         start(simulator, 64, "misbehaves")
     lines = [line for line in str(error.value).splitlines() if "SIMULATION_ERROR" in line]
     for line, message in zip(lines, [
