@@ -15,12 +15,12 @@ from systolith_compiler.graph import Graph
 from systolith_compiler.image import Image
 from systolith_golden.cycles import CyclePrediction, predict
 from systolith_golden.interpreter import run_outputs
-from systolith_golden.reference import TfliteMicro
 from systolith_spec.config import AcceleratorConfig
 
 from systolith_sim.executor import Executor, MachineTarget
 from systolith_sim.network_run import SampleRun, simulate
 from systolith_sim.samples import sample_shape
+from systolith_sim.witness import tflite_micro_outputs
 
 __all__ = ["LEVELS", "InferenceReport", "LayerReport", "infer"]
 
@@ -116,17 +116,6 @@ def _layers(image: Image, ends: dict[int, int], total: int | None) -> list[Layer
     return reports
 
 
-def _reference(model: Path | None, rounding: str, samples: Sequence[Sequence[np.ndarray]]) -> list[list[np.ndarray]] | None:
-    """Outputs of TensorFlow Lite Micro, or None where it cannot run the network."""
-    if model is None or rounding != "double":
-        return None
-    try:
-        runtime = TfliteMicro(model)
-        return [runtime.run(sample) for sample in samples]
-    except RuntimeError:
-        return None
-
-
 def _equal(first: Sequence[Sequence[np.ndarray]], second: Sequence[Sequence[np.ndarray]]) -> bool:
     return len(first) == len(second) and all(
         len(a) == len(b) and all(np.array_equal(x.reshape(-1), y.reshape(-1)) for x, y in zip(a, b, strict=True))
@@ -166,7 +155,9 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
     """
     image = compile_graph(graph, config, rounding=rounding)
     golden = [run_outputs(graph, sample, rounding) for sample in samples]
-    reference = _reference(model, rounding, samples)
+    reference = None
+    if model is not None and rounding == "double":
+        reference = tflite_micro_outputs(graph, model, samples)
     predictions = _predict(image, memory_latency)
     predicted = sum(p.total for p in predictions)
     runs: list[SampleRun] = []
