@@ -7,7 +7,7 @@ import pytest
 from systolith_golden.cycle_work import CycleConstants, Workbook
 from systolith_golden.cycles import predict
 from systolith_spec.commands import Engine, decode, encode
-from systolith_spec.dma_timing import load_cycles, store_cycles
+from systolith_spec.dma_timing import load_cycles, load_retires, store_cycles, store_retires
 from systolith_spec.presets import PRESETS, preset
 from systolith_spec.timing import compute_cycles, compute_latency
 from systolith_spec.vector_timing import (
@@ -226,6 +226,19 @@ def test_load_rate_is_limited_by_outstanding_bursts():
     fast, slow = (predict(config, [transfer("LOAD", 16384)], 100).total for config in (BASE, narrow))
     assert fast < 1024 + 300
     assert slow > 1024 / 8 * 100
+
+
+@pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
+@pytest.mark.parametrize("name", ["LOAD", "STORE"])
+def test_many_transfers_take_the_time_of_their_formula(config, name):
+    commands = [transfer(name, 20, memory=4096 + 100 * number) for number in range(40)]
+    fields = [decode(command)[1] for command in commands]
+    retires = {"LOAD": load_retires, "STORE": store_retires}[name](config, fields, memory_latency=100)
+    # The queue hands over less than one command in three cycles; the formula has them all at once.
+    assert predict(config, commands, 100).total >= retires[-1] + accepted(config, 100)
+    assert predict(config, commands, 100).total <= retires[-1] + accepted(config, 100) + 40 * (
+        64 // config.axi_bytes + 4
+    )
 
 
 def test_full_queue_blocks_the_commands_behind():

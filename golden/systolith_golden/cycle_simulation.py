@@ -412,6 +412,7 @@ class CycleSimulation:
         stream = Stream(work, beat - first + 1, now, self._stored)
         self.events.at(first - self.constants.store_read, self._read_store, stream)
         self.events.at(response + work.latency, self._complete, state, work)
+        self._schedule(now, state)
 
     def _read_store(self, now: float, stream: Stream) -> None:
         stream.updated = now
