@@ -17,8 +17,8 @@ and in ``queue_tb.py``::
         record(cycles=cycles)              # comes back as run(...).records
 
 Start the clock with :func:`systolith_sim.streams.start`: it resets the design, which four-state simulators
-need. For long runs let Python sleep (``await RisingEdge(dut.irq)``, not a loop over clock edges): 600 000 cycles
-per second instead of 30 000 with the AXI memory of :mod:`systolith_sim.axi_memory`.
+need. For long runs let Python sleep (``await RisingEdge(dut.irq)``, not a loop over clock edges): 600 000
+cycles per second instead of 30 000 with the AXI memory of :mod:`systolith_sim.axi_memory`.
 """
 
 import json
