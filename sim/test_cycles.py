@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 
 import pytest
+
 from systolith_golden.cycle_work import CycleConstants, Workbook
 from systolith_golden.cycles import predict
 from systolith_spec.commands import Engine, decode, encode

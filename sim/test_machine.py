@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from systolith_golden.arithmetic import add_parameters, divide_truncating, quantize_multiplier, requantize
 from systolith_golden.machine import UNWRITTEN, HazardError, Machine, MachineError, program_commands
 from systolith_golden.token_counters import TOKEN_MAXIMUM, TokenCounters
@@ -686,6 +687,15 @@ def test_undefined_reads_are_found():
     Program(ODD, check_undefined=True).load(np.ones(2, np.int8)).load(weights, 0, 1).add(
         "COMPUTE", **STREAM
     ).run()
+
+
+def test_tables_do_not_outlast_a_program():
+    program = Program(ODD, check_undefined=True).load(np.ones(3, np.int8)).params().add("VECTOR", **POOL)
+    program.run()
+    stream = encode("VECTOR", **POOL) + encode("END")
+    program.memory[: len(stream)] = np.frombuffer(stream, np.uint8)
+    with pytest.raises(MachineError, match=r"^Command 0 \(VECTOR\): lane tables must be filled by PARAMS"):
+        program.machine.run(0)
 
 
 def test_tokens_must_be_used_up():

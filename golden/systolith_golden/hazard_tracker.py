@@ -9,6 +9,7 @@ engine's command touched before it (one of the two writing) only if its clock co
 from collections.abc import Iterable
 
 import numpy as np
+
 from systolith_spec.commands import Engine
 
 from .machine_error import HazardError

@@ -8,6 +8,7 @@ order every pair of accesses that must not be swapped (`check_hazards`).
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from systolith_spec.commands import COMMAND_BYTES, Engine, Opcode, Rounding, Space, command_for_opcode, decode
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.timing import ACCUMULATE_CYCLES, tile_cycles
@@ -85,7 +86,8 @@ def program_commands(
 class Machine:
     """An accelerator and its main memory.
 
-    Buffers, accumulators and tables keep their contents from run to run, as in the hardware.
+    Buffers, accumulators and lane tables keep their contents from run to run, as in the hardware. Operand scales
+    do not; so a program must fill the tables that it uses, which `check_undefined` verifies.
 
     Parameters
     ----------
@@ -171,6 +173,9 @@ class Machine:
         self._statistics = statistics = RunStatistics()
         self._hazards = HazardTracker(self._sizes) if self.check_hazards else None
         self._program = range(program_offset, program_offset)
+        self._operands = [((0, 0), (0, 0)), ((0, 0), (0, 0))]
+        self._table_defined[:] = False
+        self._last_tile = 0, 0
         tokens = TokenCounters()
         actions = {
             Opcode.LOAD: self._load,
@@ -227,7 +232,7 @@ class Machine:
 
     def _check_memory(self, name: str, offset: int, length: int) -> None:
         self._require(
-            0 <= offset and offset + length <= self.limit,
+            offset >= 0 and offset + length <= self.limit,
             name,
             f"inside the {self.limit} bytes (LIMIT) from BASE",
             f"{offset:#x} to {offset + length:#x}",
