@@ -15,7 +15,7 @@ from systolith_spec.vector_timing import vector_elements, vector_latency
 
 
 class Testbench:
-    """Drives a :class:`~systolith_sim.vector_system.VectorSystem`; the golden machine starts from the same buffers."""
+    """Drives a ``VectorSystem``; the golden machine starts from the same buffers."""
 
     def __init__(self, dut, *, pause=0.0):
         self.dut = dut
@@ -25,7 +25,8 @@ class Testbench:
         # Accumulators are filled through the update port, which takes sums of the array's width.
         limit = 1 << (config.sum_width - 1)
         self.bench.accumulators[:] = np.random.default_rng(cocotb.RANDOM_SEED).integers(
-            -limit, limit, self.bench.accumulators.shape)
+            -limit, limit, self.bench.accumulators.shape
+        )
         self.source = StreamSource(dut, "command", shape=unsigned(512), stall=pause)
         self.accepted, self.retired, self.stalls = [], [], [0, 0]
         for name in ("store_read__valid", "load_write__valid", "parameter_write__en", "update_valid"):
@@ -39,12 +40,25 @@ class Testbench:
         count = self.config.table_channels
         for bank in range(2):
             scale_base = base + count + count % 2
-            self.bench.fill_parameters(base, [r(-20000, 20000) for _ in range(count)], scale_base,
-                                       [(r(1 << 30, (1 << 31) - 1), r(-12, -2)) for _ in range(count)])
-            commands.append(encode(
-                "PARAMS", bank=bank, bias_base=base, scale_base=scale_base, channels=count,
-                multiplier_a=r(1 << 30, (1 << 31) - 1), exponent_a=r(-20, -18),
-                multiplier_b=r(1 << 30, (1 << 31) - 1), exponent_b=r(-20, -18)))
+            self.bench.fill_parameters(
+                base,
+                [r(-20000, 20000) for _ in range(count)],
+                scale_base,
+                [(r(1 << 30, (1 << 31) - 1), r(-12, -2)) for _ in range(count)],
+            )
+            commands.append(
+                encode(
+                    "PARAMS",
+                    bank=bank,
+                    bias_base=base,
+                    scale_base=scale_base,
+                    channels=count,
+                    multiplier_a=r(1 << 30, (1 << 31) - 1),
+                    exponent_a=r(-20, -18),
+                    multiplier_b=r(1 << 30, (1 << 31) - 1),
+                    exponent_b=r(-20, -18),
+                )
+            )
             base = scale_base + 2 * count
         return commands
 
@@ -58,7 +72,9 @@ class Testbench:
         dut.load_write__valid.value = 1
         for addr in range(0, config.activation_bytes, word):
             dut.load_write__addr.value = addr
-            dut.load_write__data.value = int.from_bytes(self.bench.activation[addr:addr + word].tobytes(), "little")
+            dut.load_write__data.value = int.from_bytes(
+                self.bench.activation[addr : addr + word].tobytes(), "little"
+            )
             await RisingEdge(dut.clk)
             while not dut.load_write__ready.value:
                 await RisingEdge(dut.clk)
@@ -67,13 +83,16 @@ class Testbench:
         for addr in range(0, config.parameter_bytes, config.axi_bytes):
             dut.parameter_write__addr.value = addr
             dut.parameter_write__data.value = int.from_bytes(
-                self.bench.parameter[addr:addr + config.axi_bytes].tobytes(), "little")
+                self.bench.parameter[addr : addr + config.axi_bytes].tobytes(), "little"
+            )
             await RisingEdge(dut.clk)
         dut.parameter_write__en.value = 0
         width = config.sum_width
         for entry, sums in enumerate(self.bench.accumulators.tolist()):
             dut.update_entry.value = entry
-            dut.sums.value = sum((value & ((1 << width) - 1)) << (width * index) for index, value in enumerate(sums))
+            dut.sums.value = sum(
+                (value & ((1 << width) - 1)) << (width * index) for index, value in enumerate(sums)
+            )
             dut.update_valid.value = 1
             await RisingEdge(dut.clk)
             # Sums follow their update by two cycles.
@@ -135,15 +154,27 @@ class Testbench:
         got = await self.read_activation()
         want = self.bench.expected(commands)
         wrong = np.flatnonzero(got != want)
-        assert not len(wrong), f"byte {wrong[0]:#x}: got {got[wrong[0]]}, want {want[wrong[0]]}; {len(wrong)} wrong"
+        assert not len(wrong), (
+            f"byte {wrong[0]:#x}: got {got[wrong[0]]}, want {want[wrong[0]]}; {len(wrong)} wrong"
+        )
         assert self.monitor.count == len(self.accepted) == len(self.retired) == len(commands)
         record(compared=int(want.size), commands=len(commands), stalls=self.stalls)
 
 
 def random_commands(bench, count):
-    return [encode("VECTOR", **random_vector_command(
-        bench.random, bench.config, source=bench.random.randint(0, 1), bank=bench.random.randint(0, 1),
-        small=bench.random.random() < 0.3)) for _ in range(count)]
+    return [
+        encode(
+            "VECTOR",
+            **random_vector_command(
+                bench.random,
+                bench.config,
+                source=bench.random.randint(0, 1),
+                bank=bench.random.randint(0, 1),
+                small=bench.random.random() < 0.3,
+            ),
+        )
+        for _ in range(count)
+    ]
 
 
 @cocotb.test(timeout_time=2, timeout_unit="ms")
@@ -169,9 +200,21 @@ async def cycles_follow_the_formulas(dut):
     bench = Testbench(dut)
     parameters = bench.parameters()
     # Long enough to hide the division of lanes that are no power of two.
-    commands = [encode("VECTOR", **random_vector_command(
-        bench.random, bench.config, source=1, bank=1, channels=3 * bench.config.vector_lanes, y_count=3, x_count=4))
-        for _ in range(5)]
+    commands = [
+        encode(
+            "VECTOR",
+            **random_vector_command(
+                bench.random,
+                bench.config,
+                source=1,
+                bank=1,
+                channels=3 * bench.config.vector_lanes,
+                y_count=3,
+                x_count=4,
+            ),
+        )
+        for _ in range(5)
+    ]
     await bench.start()
     await bench.finish(parameters + commands)
     elements = [vector_elements(bench.config, decode(command)[1]) for command in commands]

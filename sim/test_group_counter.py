@@ -12,7 +12,9 @@ from systolith.group_counter import GroupCounter
 def test_quotient_and_tail(lanes):
     dut = GroupCounter(lanes=lanes, width=24)
     generator = random.Random(lanes)
-    values = [1, 2, lanes, lanes + 1, 2 * lanes, (1 << 24) - 1] + [generator.randrange(1, 1 << 24) for _ in range(5)]
+    values = [1, 2, lanes, lanes + 1, 2 * lanes, (1 << 24) - 1] + [
+        generator.randrange(1, 1 << 24) for _ in range(5)
+    ]
 
     async def testbench(ctx):
         for channels in values:

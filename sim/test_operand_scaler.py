@@ -8,6 +8,9 @@ from systolith_sim.pysim import simulate
 from systolith.operand_scaler import OperandScaler
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")  # attributes, errors
+
+
 def scaled(operand, q, e):
     p = (operand << 20) * q
     p += (1 << 30) if p >= 0 else 1 - (1 << 30)
@@ -20,12 +23,18 @@ def scaled(operand, q, e):
 def test_every_operand_under_many_multipliers(lanes):
     dut = OperandScaler(lanes=lanes)
     generator = random.Random(lanes)
-    scales = [(q, e) for e in range(-31, 1) for q in (1 << 30, (1 << 31) - 1, generator.randint(1 << 30, (1 << 31) - 1))]
+    scales = [
+        (q, e)
+        for e in range(-31, 1)
+        for q in (1 << 30, (1 << 31) - 1, generator.randint(1 << 30, (1 << 31) - 1))
+    ]
     scales += [(0, 0), ((1 << 30), -19)]
     rows = []
     for q, e in scales:
-        values = [-255, -254, -128, -1, 0, 1, 127, 254, 255] + [generator.randint(-255, 255) for _ in range(7)]
-        rows += [(values[i:i + lanes], q, e) for i in range(0, 16, lanes)]
+        values = [-255, -254, -128, -1, 0, 1, 127, 254, 255] + [
+            generator.randint(-255, 255) for _ in range(7)
+        ]
+        rows += [(values[i : i + lanes], q, e) for i in range(0, 16, lanes)]
     expected = [[scaled(value, q, e) for value in values] for values, q, e in rows]
     got = []
 

@@ -12,8 +12,16 @@ from systolith_spec.config import AcceleratorConfig
 @pytest.mark.parametrize("axi_data_width", [32, 64, 128])
 def test_reads_see_all_earlier_writes(axi_data_width):
     config = AcceleratorConfig(
-        name="test", rows=4, cols=4, vector_lanes=2, activation_bytes=1024, weight_bytes=1024, parameter_bytes=256,
-        accumulator_depth=8, axi_data_width=axi_data_width)
+        name="test",
+        rows=4,
+        cols=4,
+        vector_lanes=2,
+        activation_bytes=1024,
+        weight_bytes=1024,
+        parameter_bytes=256,
+        accumulator_depth=8,
+        axi_data_width=axi_data_width,
+    )
     dut = ParameterBuffer(config=config)
     generator = random.Random(axi_data_width)
     memory = bytearray(256)
@@ -46,7 +54,7 @@ def test_reads_see_all_earlier_writes(axi_data_width):
     async def step(ctx, word):
         ctx.set(dut.read.en, word is not None)
         ctx.set(dut.read.addr, word or 0)
-        expected.append(None if word is None else int.from_bytes(memory[4 * (word & ~1):][:8], "little"))
+        expected.append(None if word is None else int.from_bytes(memory[4 * (word & ~1) :][:8], "little"))
         await ctx.tick()
         if len(expected) >= dut.read_latency:
             check(ctx)
@@ -60,7 +68,7 @@ def test_reads_see_all_earlier_writes(axi_data_width):
         ctx.set(dut.write.addr, address)
         ctx.set(dut.write.data, int.from_bytes(beat, "little"))
         await step(ctx, word)
-        memory[address:address + config.axi_bytes] = beat
+        memory[address : address + config.axi_bytes] = beat
         ctx.set(dut.write.en, 0)
 
     simulate(dut, testbench, timeout_cycles=1000)

@@ -8,6 +8,8 @@ from systolith_sim.pysim import simulate
 from systolith.requantizer import Requantizer
 from systolith_spec.commands import Rounding
 
+pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")  # attributes, errors
+
 INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
 
 
@@ -42,9 +44,9 @@ def expected(item):
 
 
 def run(items, lanes=1):
-    """Feed rows of ``lanes`` items (which share the first one's control), with gaps; return the rows of results."""
+    """Feed rows of ``lanes`` items (sharing the first one's control), with gaps; return rows of results."""
     dut = Requantizer(lanes=lanes)
-    rows = [items[i:i + lanes] for i in range(0, len(items), lanes)]
+    rows = [items[i : i + lanes] for i in range(0, len(items), lanes)]
     for row in rows:
         for item in row:
             for key in ("rounding", "bias_follows_sign", "zero_out", "minimum", "maximum"):
@@ -59,8 +61,13 @@ def run(items, lanes=1):
                 ctx.set(dut.valid, 0)
                 await ctx.tick()
             ctx.set(dut.valid, 1)
-            ctx.set(dut.control, {key: int(row[0][key]) for key in
-                                  ("rounding", "bias_follows_sign", "zero_out", "minimum", "maximum")})
+            ctx.set(
+                dut.control,
+                {
+                    key: int(row[0][key])
+                    for key in ("rounding", "bias_follows_sign", "zero_out", "minimum", "maximum")
+                },
+            )
             ctx.set(dut.sums, [item["sum"] for item in row])
             ctx.set(dut.biases, [item["bias"] for item in row])
             ctx.set(dut.multipliers, [item["multiplier"] for item in row])
@@ -71,7 +78,9 @@ def run(items, lanes=1):
 
     async def watch(ctx):
         cycle = 0
-        async for *_, valid, results_valid, results in ctx.tick().sample(dut.valid, dut.results_valid, dut.results):
+        async for *_, valid, results_valid, results in ctx.tick().sample(
+            dut.valid, dut.results_valid, dut.results
+        ):
             if valid:
                 sent.append(cycle)
             if results_valid:
@@ -93,12 +102,37 @@ def check(items, lanes=1):
 
 
 def item(x, q, e, rounding, *, bias=0, bias_follows_sign=0, zero_out=0, minimum=-128, maximum=127):
-    return dict(sum=x, bias=bias, multiplier=q, exponent=e, rounding=int(rounding),
-                bias_follows_sign=bias_follows_sign, zero_out=zero_out, minimum=minimum, maximum=maximum)
+    return dict(
+        sum=x,
+        bias=bias,
+        multiplier=q,
+        exponent=e,
+        rounding=int(rounding),
+        bias_follows_sign=bias_follows_sign,
+        zero_out=zero_out,
+        minimum=minimum,
+        maximum=maximum,
+    )
 
 
-EXTREMES = (0, 1, -1, 2, -2, INT32_MIN, INT32_MIN + 1, INT32_MAX, INT32_MAX - 1, (1 << 30), -(1 << 30),
-            (1 << 30) + 128, 65535, 65536, -65536, -65537)
+EXTREMES = (
+    0,
+    1,
+    -1,
+    2,
+    -2,
+    INT32_MIN,
+    INT32_MIN + 1,
+    INT32_MAX,
+    INT32_MAX - 1,
+    (1 << 30),
+    -(1 << 30),
+    (1 << 30) + 128,
+    65535,
+    65536,
+    -65536,
+    -65537,
+)
 MULTIPLIERS = (0, 1 << 30, (1 << 30) + 1, (1 << 31) - 1, 3 << 29, 0x7FFF0000, 0x4000FFFF)
 
 
@@ -108,8 +142,15 @@ def test_extremes_under_every_exponent(rounding):
 
 
 def test_truncation_under_every_right_shift():
-    check([item(x, q, e, Rounding.TRUNCATE) for e in range(-31, 1) for q in (*MULTIPLIERS, 1, 2, 3, (1 << 31) // 3 + 1)
-           for x in EXTREMES], lanes=4)
+    check(
+        [
+            item(x, q, e, Rounding.TRUNCATE)
+            for e in range(-31, 1)
+            for q in (*MULTIPLIERS, 1, 2, 3, (1 << 31) // 3 + 1)
+            for x in EXTREMES
+        ],
+        lanes=4,
+    )
 
 
 @pytest.mark.parametrize("rounding", list(Rounding))
@@ -140,19 +181,45 @@ def test_random_values_near_the_output_range(rounding, lanes):
         target = generator.uniform(-300, 300)
         x = int(target * 2.0 ** (31 - e) / max(q, 1 << 24))
         x = max(INT32_MIN, min(INT32_MAX, x))
-        bias = generator.choice([0, generator.randint(-(1 << 20), 1 << 20), 1 << 30, -(1 << 30), INT32_MIN, INT32_MAX])
+        bias = generator.choice(
+            [0, generator.randint(-(1 << 20), 1 << 20), 1 << 30, -(1 << 30), INT32_MIN, INT32_MAX]
+        )
         follows = generator.randint(0, 1)
         low = generator.randint(-128, 127)
-        items.append(item(wrap32(x - bias), q, e, rounding, bias=bias, bias_follows_sign=follows,
-                          zero_out=generator.randint(-128, 127), minimum=low, maximum=generator.randint(low, 127)))
+        items.append(
+            item(
+                wrap32(x - bias),
+                q,
+                e,
+                rounding,
+                bias=bias,
+                bias_follows_sign=follows,
+                zero_out=generator.randint(-128, 127),
+                minimum=low,
+                maximum=generator.randint(low, 127),
+            )
+        )
     check(items, lanes)
 
 
 def test_left_shift_wraps_or_saturates():
-    check([item(x, q, e, rounding) for rounding in (Rounding.DOUBLE, Rounding.SINGLE) for e in (1, 5, 8, 13, 16, 24, 30)
-           for q in (0, 1 << 30, (1 << 31) - 1)
-           for x in (3 << (29 - e) if e < 29 else 3, 1 << (31 - e), -(1 << (31 - e)), -(1 << (31 - e)) - 1,
-                     (1 << (31 - e)) - 1, 0x12345678, -0x12345678)])
+    check(
+        [
+            item(x, q, e, rounding)
+            for rounding in (Rounding.DOUBLE, Rounding.SINGLE)
+            for e in (1, 5, 8, 13, 16, 24, 30)
+            for q in (0, 1 << 30, (1 << 31) - 1)
+            for x in (
+                3 << (29 - e) if e < 29 else 3,
+                1 << (31 - e),
+                -(1 << (31 - e)),
+                -(1 << (31 - e)) - 1,
+                (1 << (31 - e)) - 1,
+                0x12345678,
+                -0x12345678,
+            )
+        ]
+    )
 
 
 def test_average_pooling_is_exact():
@@ -163,7 +230,13 @@ def test_average_pooling_is_exact():
         q = -(-(1 << 31) // n)
         if n == 1:
             continue
-        for total in {*range(-3 * n, 3 * n + 1, max(1, n // 5)), -128 * n, 127 * n, 127 * n - 1, -128 * n + n // 2}:
+        for total in {
+            *range(-3 * n, 3 * n + 1, max(1, n // 5)),
+            -128 * n,
+            127 * n,
+            127 * n - 1,
+            -128 * n + n // 2,
+        }:
             items.append(item(total, q, e, Rounding.TRUNCATE, bias=n // 2, bias_follows_sign=1))
             assert expected(items[-1]) == truncating_divide(total + (n // 2 if total >= 0 else -(n // 2)), n)
     check(items)

@@ -15,9 +15,20 @@ from systolith_spec import vector_timing as timing
 from systolith_spec.commands import decode, encode
 from systolith_spec.config import AcceleratorConfig
 
+pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")  # attributes, errors
+
 CONFIG = AcceleratorConfig(
-    name="test", rows=4, cols=4, vector_lanes=2, activation_bytes=1024, weight_bytes=1024, parameter_bytes=1024,
-    accumulator_depth=64, parameter_groups=8, axi_data_width=32)
+    name="test",
+    rows=4,
+    cols=4,
+    vector_lanes=2,
+    activation_bytes=1024,
+    weight_bytes=1024,
+    parameter_bytes=1024,
+    accumulator_depth=64,
+    parameter_groups=8,
+    axi_data_width=32,
+)
 CONFIGS = {
     "full": CONFIG,
     "no-add": replace(CONFIG, residual_add=False),
@@ -28,11 +39,32 @@ CONFIGS = {
 
 def vector(source, channels=5, **fields):
     """Two by three pixels, of a two by two window in the case of an activation source."""
-    values = dict(source=source, y_count=2, x_count=3, channels=channels, block_step=6, destination=512, destination_y=60,
-                  destination_x=20, minimum=-128, maximum=127, base=0)
+    values = dict(
+        source=source,
+        y_count=2,
+        x_count=3,
+        channels=channels,
+        block_step=6,
+        destination=512,
+        destination_y=60,
+        destination_x=20,
+        minimum=-128,
+        maximum=127,
+        base=0,
+    )
     if source:
-        values.update(rows=8, row_bytes=100, y_row_step=1, y_addr_step=100, x_byte_step=10, ky_count=2, kx_count=2,
-                      ky_row_step=1, ky_addr_step=100, kx_byte_step=10)
+        values.update(
+            rows=8,
+            row_bytes=100,
+            y_row_step=1,
+            y_addr_step=100,
+            x_byte_step=10,
+            ky_count=2,
+            kx_count=2,
+            ky_row_step=1,
+            ky_addr_step=100,
+            kx_byte_step=10,
+        )
     return encode("VECTOR", **{**values, **fields})
 
 
@@ -87,14 +119,18 @@ def test_a_command_alone(name):
 def test_commands_of_one_source_follow_without_gaps(name):
     config = CONFIGS[name]
     for source in sources(config):
-        # Small and large, also several reads per result; the division of three lanes hides behind the large ones.
-        commands = [vector(source, channels=channels) for channels in ((14, 18, 16) if name == "three-lanes"
-                                                                       else (1, 5, 1, 2, 4))]
+        # The division of three lanes hides behind the large ones.
+        commands = [
+            vector(source, channels=channels)
+            for channels in ((14, 18, 16) if name == "three-lanes" else (1, 5, 1, 2, 4))
+        ]
         cycles = run(config, commands)
         elements = sum(timing.vector_elements(config, fields(command)) for command in commands)
         assert cycles.reads[0] == cycles.accepted[0] + timing.vector_start(config)
         assert cycles.reads == list(range(cycles.reads[0], cycles.reads[0] + elements))
-        assert len(cycles.writes) == sum(timing.vector_results(config, fields(command)) for command in commands)
+        assert len(cycles.writes) == sum(
+            timing.vector_results(config, fields(command)) for command in commands
+        )
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -137,7 +173,10 @@ def test_parameters(name, command):
     assert cycles.retired[0] - cycles.accepted[0] == timing.params_latency(config, fields(command))
     ready = cycles.accepted[0] + timing.params_end(config, fields(command))
     divided = cycles.accepted[1] + 1 + timing.vector_division(config)
-    assert cycles.reads[0] == max(ready, divided) + timing.vector_start(config) - timing.vector_division(config) - 1
+    assert (
+        cycles.reads[0]
+        == max(ready, divided) + timing.vector_start(config) - timing.vector_division(config) - 1
+    )
 
 
 def test_parameters_of_the_other_bank_load_while_a_command_runs():

@@ -34,10 +34,15 @@ class GroupCounter(Component):
     def __init__(self, *, lanes, width):
         self._lanes = lanes
         self._width = width
-        super().__init__({
-            "start": In(1), "channels": In(width), "done": Out(1), "groups": Out(width),
-            "tail": Out(range(lanes + 1)),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "channels": In(width),
+                "done": Out(1),
+                "groups": Out(width),
+                "tail": Out(range(lanes + 1)),
+            }
+        )
 
     @property
     def latency(self):
@@ -63,7 +68,8 @@ class GroupCounter(Component):
                 m.d.sync += [remainder.eq(0), busy.eq(self._width)]
             with m.Elif(busy != 0):
                 m.d.sync += [
-                    busy.eq(busy - 1), held.eq(Cat(fits, held)),
+                    busy.eq(busy - 1),
+                    held.eq(Cat(fits, held)),
                     remainder.eq(Mux(fits, trial - self._lanes, trial)),
                 ]
             quotient = held

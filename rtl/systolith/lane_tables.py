@@ -50,17 +50,19 @@ class LaneTables(Component):
         self._lanes = lanes
         self._groups = groups
         address_width = 1 + exact_log2(groups)
-        super().__init__({
-            "r_addr": In(address_width),
-            "biases": Out(data.ArrayLayout(signed(32), lanes)),
-            "scales": Out(data.ArrayLayout(Scale, lanes)),
-            "w_addr": In(address_width),
-            "w_lanes": In(lanes),
-            "w_bias_en": In(1),
-            "w_scale_en": In(1),
-            "w_bias": In(signed(32)),
-            "w_scale": In(Scale),
-        })
+        super().__init__(
+            {
+                "r_addr": In(address_width),
+                "biases": Out(data.ArrayLayout(signed(32), lanes)),
+                "scales": Out(data.ArrayLayout(Scale, lanes)),
+                "w_addr": In(address_width),
+                "w_lanes": In(lanes),
+                "w_bias_en": In(1),
+                "w_scale_en": In(1),
+                "w_bias": In(signed(32)),
+                "w_scale": In(Scale),
+            }
+        )
 
     @property
     def lanes(self):
@@ -76,10 +78,12 @@ class LaneTables(Component):
         m = Module()
         for lane in range(self.lanes):
             for name, shape, result, enable, value in (
-                    ("bias", signed(32), self.biases[lane], self.w_bias_en, self.w_bias),
-                    ("scale", Scale, self.scales[lane], self.w_scale_en, self.w_scale)):
+                ("bias", signed(32), self.biases[lane], self.w_bias_en, self.w_bias),
+                ("scale", Scale, self.scales[lane], self.w_scale_en, self.w_scale),
+            ):
                 m.submodules[f"{name}_{lane}"] = memory = Memory(
-                    shape=shape, depth=2 * self.groups, init=[], attrs={"no_rw_check": 1})
+                    shape=shape, depth=2 * self.groups, init=[], attrs={"no_rw_check": 1}
+                )
                 read, write = memory.read_port(), memory.write_port()
                 register = Signal(shape, name=f"{name}_{lane}_register", reset_less=True)
                 m.d.comb += [

@@ -54,12 +54,14 @@ class OperandScaler(Component):
             raise ValueError(f"Operand scaler lanes must be at least 1, not {lanes!r}")
         self._lanes = lanes
         self._multiplier_style = multiplier_style
-        super().__init__({
-            "operands": In(data.ArrayLayout(signed(9), lanes)),
-            "multiplier": In(31),
-            "right": In(5),
-            "results": Out(data.ArrayLayout(signed(30), lanes)),
-        })
+        super().__init__(
+            {
+                "operands": In(data.ArrayLayout(signed(9), lanes)),
+                "multiplier": In(31),
+                "right": In(5),
+                "results": Out(data.ArrayLayout(signed(30), lanes)),
+            }
+        )
 
     @property
     def lanes(self):
@@ -74,7 +76,8 @@ class OperandScaler(Component):
             halves = {}
             for name, part, width in (("low", self.multiplier[:16], 16), ("high", self.multiplier[16:], 15)):
                 m.submodules[f"{name}_{index}"] = halves[name] = multiplier(
-                    style=self._multiplier_style, a_shape=signed(9), b_shape=unsigned(width))
+                    style=self._multiplier_style, a_shape=signed(9), b_shape=unsigned(width)
+                )
                 m.d.comb += [halves[name].a.eq(operand), halves[name].b.eq(part)]
 
             # In units of 2**20: the lowest 10 of the 11 bits below 2**31 do not matter to the rounding.

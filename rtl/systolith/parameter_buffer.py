@@ -35,10 +35,12 @@ class ParameterBuffer(Component):
 
     def __init__(self, *, config):
         self._config = config
-        super().__init__({
-            "read": In(ParameterReadPort.Signature(config)),
-            "write": In(ParameterWritePort.Signature(config)),
-        })
+        super().__init__(
+            {
+                "read": In(ParameterReadPort.Signature(config)),
+                "write": In(ParameterWritePort.Signature(config)),
+            }
+        )
 
     @property
     def config(self):
@@ -52,8 +54,8 @@ class ParameterBuffer(Component):
         pair_width = exact_log2(self.config.parameter_bytes // _PAIR_BYTES)
         side_width = exact_log2(sides)
         # 32-bit words: bit 0 picks the half of a pair.
-        read_pair = self.read.addr[1:1 + pair_width]
-        write_pair = self.write.addr[exact_log2(_PAIR_BYTES):][:pair_width]
+        read_pair = self.read.addr[1 : 1 + pair_width]
+        write_pair = self.write.addr[exact_log2(_PAIR_BYTES) :][:pair_width]
         halves = _PAIR_BYTES // beat if beat < _PAIR_BYTES else 1
         enables = self.write.en.replicate(halves)
         if halves == 2:
@@ -62,14 +64,16 @@ class ParameterBuffer(Component):
         rams = []
         for side in range(sides):
             m.submodules[f"ram_{side}"] = ram = BlockRam(
-                width=64, depth=(1 << pair_width) // sides, granularity=None if halves == 1 else 32)
+                width=64, depth=(1 << pair_width) // sides, granularity=None if halves == 1 else 32
+            )
             m.d.comb += [
                 ram.r_addr.eq(read_pair[side_width:]),
                 ram.r_en.eq(self.read.en),
                 ram.w_addr.eq(write_pair[side_width:]),
                 ram.w_en.eq(enables),
-                ram.w_data.eq(self.write.data.replicate(halves) if sides == 1
-                              else self.write.data.word_select(side, 64)),
+                ram.w_data.eq(
+                    self.write.data.replicate(halves) if sides == 1 else self.write.data.word_select(side, 64)
+                ),
             ]
             rams.append(ram)
         if sides == 1:

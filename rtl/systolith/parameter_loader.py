@@ -51,21 +51,23 @@ class ParameterLoader(Component):
 
     def __init__(self, *, config):
         self._config = config
-        super().__init__({
-            "start": In(1),
-            "command": In(command_layout("PARAMS")),
-            "busy": Out(1),
-            "bank": Out(1),
-            "done": Out(1),
-            "read": Out(ParameterReadPort.Signature(config)),
-            "w_addr": Out(1 + exact_log2(config.parameter_groups)),
-            "w_lanes": Out(config.vector_lanes),
-            "w_bias_en": Out(1),
-            "w_scale_en": Out(1),
-            "w_bias": Out(signed(32)),
-            "w_scale": Out(Scale),
-            "operands": Out(data.ArrayLayout(data.ArrayLayout(OperandScale, 2), 2)),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "command": In(command_layout("PARAMS")),
+                "busy": Out(1),
+                "bank": Out(1),
+                "done": Out(1),
+                "read": Out(ParameterReadPort.Signature(config)),
+                "w_addr": Out(1 + exact_log2(config.parameter_groups)),
+                "w_lanes": Out(config.vector_lanes),
+                "w_bias_en": Out(1),
+                "w_scale_en": Out(1),
+                "w_bias": Out(signed(32)),
+                "w_scale": Out(Scale),
+                "operands": Out(data.ArrayLayout(data.ArrayLayout(OperandScale, 2), 2)),
+            }
+        )
 
     @property
     def config(self):
@@ -77,11 +79,11 @@ class ParameterLoader(Component):
         lanes, groups = self.config.vector_lanes, self.config.parameter_groups
         command = Signal(command_layout("PARAMS"), reset_less=True)
         walking = Signal()
-        both = Signal(reset_less=True)       # both values immediate: all lanes at once
+        both = Signal(reset_less=True)  # both values immediate: all lanes at once
         scale_phase = Signal(reset_less=True)
         entry = Signal(exact_log2(groups), reset_less=True)
-        lane = Signal(lanes, reset_less=True)    # one-hot
-        left = Signal(16, reset_less=True)       # writes left in this phase, minus 1
+        lane = Signal(lanes, reset_less=True)  # one-hot
+        left = Signal(16, reset_less=True)  # writes left in this phase, minus 1
         word = Signal(16, reset_less=True)
         end_of_phase = left == 0
         m.d.comb += [self.read.addr.eq(word), self.read.en.eq(walking), self.bank.eq(command.bank)]
@@ -114,7 +116,10 @@ class ParameterLoader(Component):
                 m.d.sync += entry.eq(entry + 1)
             with m.If(end_of_phase):
                 m.d.sync += [
-                    scale_phase.eq(1), entry.eq(0), left.eq(command.channels - 1), word.eq(command.scale_base),
+                    scale_phase.eq(1),
+                    entry.eq(0),
+                    left.eq(command.channels - 1),
+                    word.eq(command.scale_base),
                 ]
                 with m.If(~both):
                     m.d.sync += lane.eq(1)

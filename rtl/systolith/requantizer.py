@@ -28,14 +28,15 @@ class Requantizer(Component):
     ``q`` the multiplier, ``e`` the exponent, ``l = max(e, 0)`` and ``r = max(-e, 0)``, the rules are
 
     DOUBLE
-        ``h = (x * 2**l * q + n) / 2**31`` toward zero, ``n = 2**30``, or ``1 - 2**30`` for a negative product;
-        then ``h / 2**r`` to nearest, ties away from zero. ``x * 2**l`` wraps at 32 bits, as C does in
-        practice; no network comes near.
+        ``h = (x * 2**l * q + n) / 2**31`` toward zero, ``n = 2**30``, or ``1 - 2**30`` for a negative
+        product; then ``h / 2**r`` to nearest, ties away from zero. ``x * 2**l`` wraps at 32 bits, as C does
+        in practice; no network comes near.
     SINGLE
         ``(x * q + 2**(30 - e)) >> (31 - e)``. A left shift that overflows saturates, so that the clamped
         result is exact for every multiplier that is zero or at least 2**30.
     TRUNCATE
-        ``x * q / 2**(31 - e)`` toward zero, ``e <= 0``: the division of average pooling, ``q = ceil(2**31 / n)``.
+        ``x * q / 2**(31 - e)`` toward zero, ``e <= 0``: the division of average pooling, with
+        ``q = ceil(2**31 / n)``.
 
     The result is clamped to [minimum, maximum] after ``zero_out`` is added, without overflow.
 
@@ -75,16 +76,18 @@ class Requantizer(Component):
             raise ValueError(f"Requantizer lanes must be at least 1, not {lanes!r}")
         self._lanes = lanes
         self._multiplier_style = multiplier_style
-        super().__init__({
-            "valid": In(1),
-            "control": In(RequantizerControl),
-            "sums": In(data.ArrayLayout(signed(32), lanes)),
-            "biases": In(data.ArrayLayout(signed(32), lanes)),
-            "multipliers": In(data.ArrayLayout(31, lanes)),
-            "exponents": In(data.ArrayLayout(signed(7), lanes)),
-            "results_valid": Out(1),
-            "results": Out(data.ArrayLayout(signed(8), lanes)),
-        })
+        super().__init__(
+            {
+                "valid": In(1),
+                "control": In(RequantizerControl),
+                "sums": In(data.ArrayLayout(signed(32), lanes)),
+                "biases": In(data.ArrayLayout(signed(32), lanes)),
+                "multipliers": In(data.ArrayLayout(31, lanes)),
+                "exponents": In(data.ArrayLayout(signed(7), lanes)),
+                "results_valid": Out(1),
+                "results": Out(data.ArrayLayout(signed(8), lanes)),
+            }
+        )
 
     @property
     def lanes(self):
@@ -95,7 +98,9 @@ class Requantizer(Component):
         m = Module()
         control = self.control
         rounding = delay(m, control.rounding, RequantizerLane.rounding_cycle, name="rounding")
-        saturate = delay(m, control.rounding == Rounding.SINGLE, RequantizerLane.saturate_cycle, name="saturate")
+        saturate = delay(
+            m, control.rounding == Rounding.SINGLE, RequantizerLane.saturate_cycle, name="saturate"
+        )
         zero_out = delay(m, control.zero_out, RequantizerLane.zero_cycle, name="zero_out")
         minimum = delay(m, control.minimum, RequantizerLane.clamp_cycle, name="minimum")
         maximum = delay(m, control.maximum, RequantizerLane.clamp_cycle, name="maximum")

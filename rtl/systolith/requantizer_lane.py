@@ -66,12 +66,21 @@ class RequantizerLane(Component):
 
     def __init__(self, *, multiplier_style="generic"):
         self._multiplier_style = multiplier_style
-        super().__init__({
-            "sum": In(signed(32)), "bias": In(signed(32)), "multiplier": In(31), "exponent": In(signed(7)),
-            "bias_follows_sign": In(1), "saturate": In(1), "rounding": In(2),
-            "zero_out": In(signed(8)), "minimum": In(signed(8)), "maximum": In(signed(8)),
-            "result": Out(signed(8)),
-        })
+        super().__init__(
+            {
+                "sum": In(signed(32)),
+                "bias": In(signed(32)),
+                "multiplier": In(31),
+                "exponent": In(signed(7)),
+                "bias_follows_sign": In(1),
+                "saturate": In(1),
+                "rounding": In(2),
+                "zero_out": In(signed(8)),
+                "minimum": In(signed(8)),
+                "maximum": In(signed(8)),
+                "result": Out(signed(8)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -137,11 +146,15 @@ class RequantizerLane(Component):
     def _multiply(self, m, x, q):
         """Cycles 3 to 6: signed(32) x unsigned(31), returned without its 16 lowest bits and their OR."""
         products = {}
-        for x_name, x_part, x_shape in (("low", x[:16], unsigned(16)), ("high", x[16:].as_signed(), signed(16))):
+        for x_name, x_part, x_shape in (
+            ("low", x[:16], unsigned(16)),
+            ("high", x[16:].as_signed(), signed(16)),
+        ):
             for q_name, q_part, q_shape in (("low", q[:16], unsigned(16)), ("high", q[16:], unsigned(15))):
                 name = f"{x_name}_{q_name}"
                 m.submodules[name] = product = multiplier(
-                    style=self._multiplier_style, a_shape=x_shape, b_shape=q_shape)
+                    style=self._multiplier_style, a_shape=x_shape, b_shape=q_shape
+                )
                 m.d.comb += [product.a.eq(x_part), product.b.eq(q_part)]
                 products[name] = product.p
         # The low and the high product do not overlap: their sum is a concatenation.

@@ -53,9 +53,14 @@ class RoundingShift(Component):
         if not 2 <= width <= 32:
             raise ValueError(f"Rounding shift width must be 2 to 32, not {width!r}")
         self._width = width
-        super().__init__({
-            "amount": In(5), "value": In(signed(width)), "rounding": In(2), "result": Out(signed(33)),
-        })
+        super().__init__(
+            {
+                "amount": In(5),
+                "value": In(signed(width)),
+                "rounding": In(2),
+                "result": Out(signed(33)),
+            }
+        )
 
     @property
     def width(self):

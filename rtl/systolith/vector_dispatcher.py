@@ -9,10 +9,9 @@ from systolith.group_counter import GroupCounter
 from systolith.shapes import command_layout
 from systolith.vector_walk import walk_layout
 from systolith_spec.commands import Opcode
+from systolith_spec.vector_timing import VECTOR_COMMANDS_IN_FLIGHT, vector_division
 
 __all__ = ["VectorDispatcher", "vector_command_layout"]
-
-_ORDER_DEPTH = 16
 
 
 def vector_command_layout():
@@ -24,8 +23,9 @@ class VectorDispatcher(Component):
     """Hold one command and start it as soon as it cannot disturb earlier ones.
 
     A VECTOR starts when the walk takes it, but waits for a PARAMS that is filling its bank. A PARAMS starts
-    when the loader is free and all earlier VECTORs with its bank have been written; VECTORs with the other bank may
-    still run, and later ones may start meanwhile. Up to 16 commands are in flight; they retire in order.
+    when the loader is free and all earlier VECTORs with its bank have been written; VECTORs with the
+    other bank may still run, and later ones may start meanwhile. Up to 16 commands are in flight; they
+    retire in order.
 
     Parameters
     ----------
@@ -50,16 +50,21 @@ class VectorDispatcher(Component):
 
     def __init__(self, *, config):
         self._config = config
-        super().__init__({
-            "command": In(stream.Signature(vector_command_layout())),
-            "walk": Out(stream.Signature(walk_layout(config))),
-            "loader_start": Out(1),
-            "loader_command": Out(command_layout("PARAMS")),
-            "loader_busy": In(1), "loader_bank": In(1), "loader_done": In(1),
-            "vector_done": In(1), "vector_bank": In(1),
-            "retire": Out(1),
-            "busy": Out(1),
-        })
+        super().__init__(
+            {
+                "command": In(stream.Signature(vector_command_layout())),
+                "walk": Out(stream.Signature(walk_layout(config))),
+                "loader_start": Out(1),
+                "loader_command": Out(command_layout("PARAMS")),
+                "loader_busy": In(1),
+                "loader_bank": In(1),
+                "loader_done": In(1),
+                "vector_done": In(1),
+                "vector_bank": In(1),
+                "retire": Out(1),
+                "busy": Out(1),
+            }
+        )
 
     @property
     def config(self):
@@ -69,33 +74,36 @@ class VectorDispatcher(Component):
     @property
     def latency(self):
         """Cycles from an accepted VECTOR command to its arrival at a waiting walk."""
-        return 1 + self._group_counter().latency
-
-    def _group_counter(self):
-        channels = command_layout("VECTOR")["channels"].shape
-        return GroupCounter(lanes=self.config.vector_lanes, width=Shape.cast(channels).width)
+        return 1 + vector_division(self.config)
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.groups = groups = self._group_counter()
-        m.submodules.order = order = SyncFIFO(width=1, depth=_ORDER_DEPTH)
+        channels = self.command.payload.vector.channels
+        m.submodules.groups = groups = GroupCounter(lanes=self.config.vector_lanes, width=len(channels))
+        m.submodules.order = order = SyncFIFO(width=1, depth=VECTOR_COMMANDS_IN_FLIGHT)
         held = Signal(vector_command_layout(), reset_less=True)
         held_valid, started = Signal(), Signal()
         accept = self.command.valid & self.command.ready
         is_params = held.vector.opcode == Opcode.PARAMS
-        users = [Signal(range(_ORDER_DEPTH + 1), name=f"users_{bank}") for bank in range(2)]
+        users = [Signal(range(VECTOR_COMMANDS_IN_FLIGHT + 1), name=f"users_{bank}") for bank in range(2)]
         bank = held.vector.bank
         bank_used = Array(count != 0 for count in users)[bank]
 
         m.d.comb += [
-            self.command.ready.eq(~held_valid | started),
+            # A register: the path from the walk ends here. Commands start two cycles apart at least.
+            self.command.ready.eq(~held_valid),
             groups.start.eq(accept),
-            groups.channels.eq(self.command.payload.vector.channels),
+            groups.channels.eq(channels),
             self.walk.payload.vector.eq(held.vector),
             self.walk.payload.groups.eq(groups.groups),
             self.walk.payload.tail.eq(groups.tail),
-            self.walk.valid.eq(held_valid & ~is_params & groups.done & order.w_rdy
-                               & ~(self.loader_busy & (self.loader_bank == bank))),
+            self.walk.valid.eq(
+                held_valid
+                & ~is_params
+                & groups.done
+                & order.w_rdy
+                & ~(self.loader_busy & (self.loader_bank == bank))
+            ),
             self.loader_command.eq(held.params),
             self.loader_start.eq(held_valid & is_params & order.w_rdy & ~self.loader_busy & ~bank_used),
             started.eq((self.walk.valid & self.walk.ready) | self.loader_start),
@@ -117,7 +125,7 @@ class VectorDispatcher(Component):
         """Count what is done and not yet reported; report it in the order of the starts."""
         done = {}
         for name, pulse in (("vector", self.vector_done), ("loader", self.loader_done)):
-            done[name] = Signal(range(_ORDER_DEPTH + 1), name=f"{name}_unreported")
+            done[name] = Signal(range(VECTOR_COMMANDS_IN_FLIGHT + 1), name=f"{name}_unreported")
             report = order.r_en & (order.r_data[0] == (name == "loader"))
             m.d.sync += done[name].eq(done[name] + pulse - report)
         m.d.comb += [

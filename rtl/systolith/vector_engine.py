@@ -5,14 +5,14 @@ from amaranth.lib import stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
-from systolith.accumulator_buffer import AccumulatorBuffer, AccumulatorReadPort
-from systolith.activation_buffer import ActivationBuffer
+from systolith.accumulator_buffer import AccumulatorReadPort
 from systolith.parameter_loader import ParameterLoader
 from systolith.ports import ActivationReadPort, ActivationWritePort, ParameterReadPort
 from systolith.vector_dispatcher import VectorDispatcher, vector_command_layout
 from systolith.vector_element import destination_layout, element_layout
 from systolith.vector_pipeline import VectorPipeline
 from systolith.vector_walk import VectorWalk
+from systolith_spec.vector_timing import vector_result_depth
 
 __all__ = ["VectorEngine"]
 
@@ -59,17 +59,19 @@ class VectorEngine(Component):
 
     def __init__(self, *, config):
         self._config = config
-        super().__init__({
-            "command": In(stream.Signature(vector_command_layout())),
-            "retire": Out(1),
-            "busy": Out(1),
-            "stall_input": Out(1),
-            "stall_output": Out(1),
-            "accumulator_read": Out(AccumulatorReadPort.Signature(config)),
-            "activation_read": Out(ActivationReadPort.Signature(config)),
-            "activation_write": Out(ActivationWritePort.Signature(config)),
-            "parameter_read": Out(ParameterReadPort.Signature(config)),
-        })
+        super().__init__(
+            {
+                "command": In(stream.Signature(vector_command_layout())),
+                "retire": Out(1),
+                "busy": Out(1),
+                "stall_input": Out(1),
+                "stall_output": Out(1),
+                "accumulator_read": Out(AccumulatorReadPort.Signature(config)),
+                "activation_read": Out(ActivationReadPort.Signature(config)),
+                "activation_write": Out(ActivationWritePort.Signature(config)),
+                "parameter_read": Out(ParameterReadPort.Signature(config)),
+            }
+        )
 
     @property
     def config(self):
@@ -78,13 +80,8 @@ class VectorEngine(Component):
 
     @property
     def result_depth(self):
-        """Results that may be between read and write: enough for a result per cycle, in multiples of 16."""
-        pipeline = VectorPipeline(config=self.config)
-        latencies = [AccumulatorBuffer.read_latency + pipeline.accumulator_latency]
-        if self.config.pooling:
-            latencies.append(ActivationBuffer.read_latency + pipeline.activation_latency)
-        # Credit counter, result queue and its output each take a cycle more.
-        return -(-(max(latencies) + 3) // 16) * 16
+        """Results that may be between read and write."""
+        return vector_result_depth(self.config)
 
     def elaborate(self, platform):
         m = Module()
@@ -102,8 +99,10 @@ class VectorEngine(Component):
             dispatcher.loader_busy.eq(loader.busy),
             dispatcher.loader_bank.eq(loader.bank),
             dispatcher.loader_done.eq(loader.done),
-            *(getattr(pipeline, name).eq(getattr(loader, name))
-              for name in ("w_addr", "w_lanes", "w_bias_en", "w_scale_en", "w_bias", "w_scale", "operands")),
+            *(
+                getattr(pipeline, name).eq(getattr(loader, name))
+                for name in ("w_addr", "w_lanes", "w_bias_en", "w_scale_en", "w_bias", "w_scale", "operands")
+            ),
             self.retire.eq(dispatcher.retire),
             self.busy.eq(dispatcher.busy),
         ]
@@ -116,7 +115,9 @@ class VectorEngine(Component):
         config = self.config
         depth = self.result_depth
         m.submodules.elements = elements = SyncFIFO(width=element_layout(config).size, depth=_READS)
-        m.submodules.destinations = destinations = SyncFIFO(width=destination_layout(config).size, depth=depth)
+        m.submodules.destinations = destinations = SyncFIFO(
+            width=destination_layout(config).size, depth=depth
+        )
         issue = accesses.payload.issue
         element = issue.element
         source = element.source if config.pooling else Const(0)
@@ -126,7 +127,7 @@ class VectorEngine(Component):
 
         switching = (source != last_source) & (elements.r_rdy | pipeline.active)
         fenced = issue.fence & ~((credits == depth) & write_idle)
-        allowed = (accesses.valid & elements.w_rdy & ~(element.first & (credits == 0)) & ~switching & ~fenced)
+        allowed = accesses.valid & elements.w_rdy & ~(element.first & (credits == 0)) & ~switching & ~fenced
         ready = Mux(source, self.activation_read.ready, self.accumulator_read.ready)
         fire = allowed & ready
         m.d.comb += [

@@ -45,7 +45,8 @@ class VectorPipeline(Component):
     table : ``In(...)``
         Write port of :class:`~systolith.lane_tables.LaneTables`: ``w_addr`` and so on.
     results_valid : ``Out(1)``
-        A reduction has come out, ``accumulator_latency`` or ``activation_latency`` cycles after its last element.
+        A reduction has come out, ``accumulator_latency`` or ``activation_latency`` cycles after its last
+        element.
     results : ``Out(ArrayLayout(signed(8), vector_lanes))``
     """
 
@@ -53,17 +54,21 @@ class VectorPipeline(Component):
         self._config = config
         lanes = config.vector_lanes
         tables = LaneTables(lanes=lanes, groups=config.parameter_groups)
-        super().__init__({
-            "valid": In(1),
-            "element": In(element_layout(config)),
-            "activations": In(data.ArrayLayout(signed(8), lanes)),
-            "accumulators": In(data.ArrayLayout(signed(32), config.cols)),
-            "operands": In(data.ArrayLayout(data.ArrayLayout(OperandScale, 2), 2)),
-            "active": Out(1),
-            **{name: member for name, member in tables.signature.members.items() if name.startswith("w_")},
-            "results_valid": Out(1),
-            "results": Out(data.ArrayLayout(signed(8), lanes)),
-        })
+        super().__init__(
+            {
+                "valid": In(1),
+                "element": In(element_layout(config)),
+                "activations": In(data.ArrayLayout(signed(8), lanes)),
+                "accumulators": In(data.ArrayLayout(signed(32), config.cols)),
+                "operands": In(data.ArrayLayout(data.ArrayLayout(OperandScale, 2), 2)),
+                "active": Out(1),
+                **{
+                    name: member for name, member in tables.signature.members.items() if name.startswith("w_")
+                },
+                "results_valid": Out(1),
+                "results": Out(data.ArrayLayout(signed(8), lanes)),
+            }
+        )
         self._tables = tables
 
     @property
@@ -93,10 +98,16 @@ class VectorPipeline(Component):
             activation_valid, activation_element, activations = self._prepare_activations(m)
             valid = valid | activation_valid
             element = Mux(activation_valid, activation_element.as_value(), s0_element.as_value())
-            sums = [Mux(activation_valid, activation, total)
-                    for activation, total in zip(activations, sums, strict=True)]
-        self._reduce(m, valid, data.View(element_layout(self.config), element) if self.config.pooling else element,
-                     sums)
+            sums = [
+                Mux(activation_valid, activation, total)
+                for activation, total in zip(activations, sums, strict=True)
+            ]
+        self._reduce(
+            m,
+            valid,
+            data.View(element_layout(self.config), element) if self.config.pooling else element,
+            sums,
+        )
         return m
 
     def _select_columns(self, m):
@@ -137,12 +148,14 @@ class VectorPipeline(Component):
         depth = 2
         if self.config.residual_add:
             m.submodules.scaler = scaler = OperandScaler(
-                lanes=self.config.vector_lanes, multiplier_style=self.config.multiplier_style)
+                lanes=self.config.vector_lanes, multiplier_style=self.config.multiplier_style
+            )
             s1_operand = Signal(OperandScale, reset_less=True)
             m.d.sync += s1_operand.eq(s0_operand)
             m.d.comb += [
                 *(scaler.operands[lane].eq(value) for lane, value in enumerate(values)),
-                scaler.multiplier.eq(s1_operand.multiplier), scaler.right.eq(s1_operand.right),
+                scaler.multiplier.eq(s1_operand.multiplier),
+                scaler.right.eq(s1_operand.right),
             ]
             values = [scaler.results[lane] for lane in range(self.config.vector_lanes)]
             depth += OperandScaler.latency
@@ -161,35 +174,42 @@ class VectorPipeline(Component):
         lanes = self.config.vector_lanes
         m.submodules.tables = tables = self._tables
         m.submodules.requantizer = requantizer = Requantizer(
-            lanes=lanes, multiplier_style=self.config.multiplier_style)
-        e_valid = Signal()
+            lanes=lanes, multiplier_style=self.config.multiplier_style
+        )
         e_element = Signal(element_layout(self.config), reset_less=True)
+        e_load, e_add, e_compare, e_last = Signal(), Signal(), Signal(), Signal()
         r_valid = Signal()
         r_control = Signal.like(element.control, reset_less=True)
         m.d.sync += [
-            e_valid.eq(valid), e_element.eq(element),
-            r_valid.eq(e_valid & e_element.last), r_control.eq(e_element.control),
+            e_element.eq(element),
+            e_load.eq(valid & element.first),
+            e_add.eq(valid & ~element.first & ~element.maximum_reduce),
+            e_compare.eq(valid & ~element.first & element.maximum_reduce),
+            e_last.eq(valid & element.last),
+            r_valid.eq(e_last),
+            r_control.eq(e_element.control),
         ]
+        # Only activations are compared: a reduction of accumulators has one element.
+        width = 30 if self.config.residual_add else 9
         for lane, value in enumerate(values):
             e_value = Signal(signed(32), name=f"e_value_{lane}", reset_less=True)
             r_total = Signal(signed(32), name=f"r_total_{lane}", reset_less=True)
+            take = Signal(name=f"take_{lane}")
             m.d.sync += e_value.eq(value)
-            with m.If(e_valid):
-                with m.If(e_element.first):
-                    m.d.sync += r_total.eq(e_value)
-                with m.Elif(e_element.maximum_reduce):
-                    with m.If(e_value > r_total):
-                        m.d.sync += r_total.eq(e_value)
-                with m.Else():
-                    m.d.sync += r_total.eq(r_total + e_value)
+            m.d.comb += take.eq(
+                e_load | (e_compare & (e_value[:width].as_signed() > r_total[:width].as_signed()))
+            )
+            m.d.sync += r_total.eq(Mux(e_add, r_total + e_value, Mux(take, e_value, r_total)))
             m.d.comb += requantizer.sums[lane].eq(r_total)
 
         # Table entries arrive with the sums: the tables' latency covers the registers of element and total.
         assert tables.latency == 2
         m.d.comb += [
             tables.r_addr.eq(Cat(element.group, element.bank)),
-            *(getattr(tables, name).eq(getattr(self, name))
-              for name in ("w_addr", "w_lanes", "w_bias_en", "w_scale_en", "w_bias", "w_scale")),
+            *(
+                getattr(tables, name).eq(getattr(self, name))
+                for name in ("w_addr", "w_lanes", "w_bias_en", "w_scale_en", "w_bias", "w_scale")
+            ),
             requantizer.valid.eq(r_valid),
             requantizer.control.eq(r_control),
             requantizer.biases.eq(tables.biases),

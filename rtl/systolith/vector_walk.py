@@ -13,16 +13,36 @@ from systolith.window_access import WindowAccess
 __all__ = ["VectorWalk", "walk_layout"]
 
 _CONSTANTS = (
-    "source", "maximum_reduce", "operand_scale", "bias_follows_sign", "rounding", "bank", "fence", "pad", "zero_a",
-    "zero_b", "zero_out", "minimum", "maximum", "rows", "row_bytes", "block_step", "destination_x", "destination_y",
+    "source",
+    "maximum_reduce",
+    "operand_scale",
+    "bias_follows_sign",
+    "rounding",
+    "bank",
+    "fence",
+    "pad",
+    "zero_a",
+    "zero_b",
+    "zero_out",
+    "minimum",
+    "maximum",
+    "rows",
+    "row_bytes",
+    "block_step",
+    "destination_x",
+    "destination_y",
 )
 
 
 def walk_layout(config):
     """A VECTOR command with its number of groups and the lanes of the last group."""
-    return data.StructLayout({
-        "vector": command_layout("VECTOR"), "groups": ADDRESS_WIDTH, "tail": bits_for(config.vector_lanes),
-    })
+    return data.StructLayout(
+        {
+            "vector": command_layout("VECTOR"),
+            "groups": ADDRESS_WIDTH,
+            "tail": bits_for(config.vector_lanes),
+        }
+    )
 
 
 class VectorWalk(Component):
@@ -46,10 +66,16 @@ class VectorWalk(Component):
 
     def __init__(self, *, config):
         self._config = config
-        super().__init__({
-            "command": In(stream.Signature(walk_layout(config))),
-            "o": Out(stream.Signature(data.StructLayout({"addr": ADDRESS_WIDTH, "issue": issue_layout(config)}))),
-        })
+        super().__init__(
+            {
+                "command": In(stream.Signature(walk_layout(config))),
+                "o": Out(
+                    stream.Signature(
+                        data.StructLayout({"addr": ADDRESS_WIDTH, "issue": issue_layout(config)})
+                    )
+                ),
+            }
+        )
 
     @property
     def config(self):
@@ -66,24 +92,37 @@ class VectorWalk(Component):
         config = self.config
         vector = self.command.payload.vector
         window = config.pooling
-        constants = data.StructLayout({
-            **{name: vector.shape()[name].shape for name in _CONSTANTS}, "tail": bits_for(config.vector_lanes),
-        })
-        levels = [Level(name="y", kind="row"), Level(name="x", kind="byte"),
-                  Level(name="group", kind="byte", step=config.vector_lanes, count_width=ADDRESS_WIDTH, index=True),
-                  Level(name="ky", kind="row", count_width=8, row_step_width=8),
-                  Level(name="kx", kind="byte", count_width=8, index=True)]
+        constants = data.StructLayout(
+            {
+                **{name: vector.shape()[name].shape for name in _CONSTANTS},
+                "tail": bits_for(config.vector_lanes),
+            }
+        )
+        levels = [
+            Level(name="y", kind="row"),
+            Level(name="x", kind="byte"),
+            Level(name="group", kind="byte", step=config.vector_lanes, count_width=ADDRESS_WIDTH, index=True),
+            Level(name="ky", kind="row", count_width=8, row_step_width=8),
+            Level(name="kx", kind="byte", count_width=8, index=True),
+        ]
         if not window:
-            levels = [Level(name=level.name, kind="plain", count_width=level.count_width, index=level.index)
-                      for level in levels[:3]]
+            levels = [
+                Level(name=level.name, kind="plain", count_width=level.count_width, index=level.index)
+                for level in levels[:3]
+            ]
         m.submodules.walker = walker = WindowWalker(levels=levels, context_shape=constants)
         m.d.comb += [
             walker.command.valid.eq(self.command.valid),
             self.command.ready.eq(walker.command.ready),
             walker.load(
-                vector, group_count=self.command.payload.groups,
-                **({f"{name}_count": Mux(vector.source, vector[f"{name}_count"], 1) for name in ("ky", "kx")}
-                   if window else {})),
+                vector,
+                group_count=self.command.payload.groups,
+                **(
+                    {f"{name}_count": Mux(vector.source, vector[f"{name}_count"], 1) for name in ("ky", "kx")}
+                    if window
+                    else {}
+                ),
+            ),
             *(walker.command.payload.context[name].eq(vector[name]) for name in _CONSTANTS),
             walker.command.payload.context.tail.eq(self.command.payload.tail),
         ]
@@ -95,7 +134,7 @@ class VectorWalk(Component):
         return m
 
     def _flags(self, walker):
-        """(element consumed, end of reduction, last group, last pixel of the row, last row) of the position."""
+        """Position consumed, end of reduction, last group, last pixel of the row, last row."""
         last = walker.o.payload.last
         step = walker.o.valid & walker.o.ready
         end = last.ky & last.kx if self.config.pooling else Const(1)
@@ -123,8 +162,10 @@ class VectorWalk(Component):
     def _count_destinations(self, m, walker, load):
         """Address of the result of the position."""
         context = walker.o.payload.context
-        row, pixel, addr = (Signal(ADDRESS_WIDTH, name=f"destination_{name}", reset_less=True)
-                            for name in ("row", "pixel", "addr"))
+        row, pixel, addr = (
+            Signal(ADDRESS_WIDTH, name=f"destination_{name}", reset_less=True)
+            for name in ("row", "pixel", "addr")
+        )
         step, end, last_group, last_x, _ = self._flags(walker)
         next_row = (row + context.destination_y)[:ADDRESS_WIDTH]
         next_pixel = (pixel + context.destination_x)[:ADDRESS_WIDTH]
@@ -149,15 +190,19 @@ class VectorWalk(Component):
         element, destination = issue.element, issue.destination
         m.d.comb += [
             issue.fence.eq(context.fence & position.first.as_value().all()),
-            *(element[name].eq(context[name])
-              for name in ("source", "maximum_reduce", "operand_scale", "bank", "pad")),
+            *(
+                element[name].eq(context[name])
+                for name in ("source", "maximum_reduce", "operand_scale", "bank", "pad")
+            ),
             element.first.eq(1),
             element.last.eq(end),
             element.zero.eq(context.zero_a),
             element.group.eq(position.index.group),
             element.column_group.eq(column_group),
-            *(element.control[name].eq(context[name])
-              for name in ("rounding", "bias_follows_sign", "zero_out", "minimum", "maximum")),
+            *(
+                element.control[name].eq(context[name])
+                for name in ("rounding", "bias_follows_sign", "zero_out", "minimum", "maximum")
+            ),
             destination.addr.eq(addr),
             destination.lanes.eq(Mux(last_group, context.tail, self.config.vector_lanes)),
             destination.bank.eq(context.bank),
@@ -177,12 +222,15 @@ class VectorWalk(Component):
         position = walker.o.payload
         if not self.config.pooling:
             m.d.comb += [
-                self.o.valid.eq(walker.o.valid), walker.o.ready.eq(self.o.ready),
-                self.o.payload.addr.eq(entry), self.o.payload.issue.eq(issue),
+                self.o.valid.eq(walker.o.valid),
+                walker.o.ready.eq(self.o.ready),
+                self.o.payload.addr.eq(entry),
+                self.o.payload.issue.eq(issue),
             ]
             return
         m.submodules.access = access = WindowAccess(
-            lanes=self.config.vector_lanes, context_shape=issue_layout(self.config))
+            lanes=self.config.vector_lanes, context_shape=issue_layout(self.config)
+        )
         byte_address = position.context.source
         m.d.comb += [
             access.i.valid.eq(walker.o.valid),

@@ -3,8 +3,8 @@
 Time is counted in clock cycles; ports are never taken by others. A VECTOR command is a run of reads, one per
 cycle: ``first`` is the cycle of its first read, ``last = first + vector_elements - 1`` that of its last.
 
-* ``first`` is ``vector_start`` after the acceptance of the command by an idle engine. In a run of commands it is
-  ``last + 1`` of the command before: there is no gap, but for
+* ``first`` is ``vector_start`` after the acceptance of the command by an idle engine. In a run of commands it
+  is ``last + 1`` of the command before: there is no gap (commands of one read: a gap of one cycle), but for
 * the fence: ``last + vector_fence_gap``;
 * a change of source: ``last + vector_switch_gap``;
 * tables still being filled by a PARAMS of the same bank: ``params_end + vector_start - 1`` (less the division
@@ -16,10 +16,24 @@ from systolith_spec.config import AcceleratorConfig
 from systolith_spec.timing import ACTIVATION_READ_LATENCY
 
 __all__ = [
-    "ACCUMULATOR_READ_LATENCY", "OPERAND_SCALER_LATENCY", "PARAMETER_READ_LATENCY", "REQUANTIZER_LATENCY",
-    "VECTOR_COMMANDS_IN_FLIGHT", "params_cycles", "params_end", "params_latency", "vector_division",
-    "vector_elements", "vector_fence_gap", "vector_latency", "vector_pipeline", "vector_results", "vector_start",
-    "vector_switch_gap", "vector_write_latency",
+    "ACCUMULATOR_READ_LATENCY",
+    "OPERAND_SCALER_LATENCY",
+    "PARAMETER_READ_LATENCY",
+    "REQUANTIZER_LATENCY",
+    "VECTOR_COMMANDS_IN_FLIGHT",
+    "params_cycles",
+    "params_end",
+    "params_latency",
+    "vector_division",
+    "vector_elements",
+    "vector_fence_gap",
+    "vector_latency",
+    "vector_pipeline",
+    "vector_result_depth",
+    "vector_results",
+    "vector_start",
+    "vector_switch_gap",
+    "vector_write_latency",
 ]
 
 ACCUMULATOR_READ_LATENCY = 3
@@ -51,7 +65,7 @@ def vector_elements(config: AcceleratorConfig, fields: dict[str, int]) -> int:
 
 
 def vector_division(config: AcceleratorConfig) -> int:
-    """Cycles to divide channels by lanes: none if that is a power of two, hidden behind the command before."""
+    """Cycles to divide channels by lanes, hidden behind the command before: none if a power of two."""
     return 0 if config.vector_lanes & (config.vector_lanes - 1) == 0 else 24
 
 
@@ -73,6 +87,12 @@ def vector_write_latency(config: AcceleratorConfig, source: int) -> int:
     return read + vector_pipeline(config, source) + 2
 
 
+def vector_result_depth(config: AcceleratorConfig) -> int:
+    """Results that may be between read and write: enough for one per cycle, in multiples of 16."""
+    longest = max(vector_write_latency(config, source) for source in ((0, 1) if config.pooling else (0,)))
+    return -(-(longest + 1) // 16) * 16
+
+
 def vector_fence_gap(config: AcceleratorConfig, source: int) -> int:
     """Last read of a command to the first read of the next one with the fence bit, by the former's source."""
     return vector_write_latency(config, source) + 1
@@ -87,8 +107,13 @@ def vector_switch_gap(config: AcceleratorConfig, source: int) -> int:
 
 def vector_latency(config: AcceleratorConfig, fields: dict[str, int]) -> int:
     """Acceptance of a VECTOR command by an idle engine to its retire pulse, without stalls."""
-    return (vector_start(config) + vector_elements(config, fields) - 1
-            + vector_write_latency(config, fields["source"]) + 1)
+    return (
+        vector_start(config)
+        + vector_elements(config, fields)
+        - 1
+        + vector_write_latency(config, fields["source"])
+        + 1
+    )
 
 
 def params_cycles(config: AcceleratorConfig, fields: dict[str, int]) -> int:
@@ -99,7 +124,7 @@ def params_cycles(config: AcceleratorConfig, fields: dict[str, int]) -> int:
 
 
 def params_end(config: AcceleratorConfig, fields: dict[str, int]) -> int:
-    """Acceptance of a PARAMS command by an idle engine to the first cycle in which another command may use the bank."""
+    """Acceptance of a PARAMS command by an idle engine to the first cycle in which its bank may be used."""
     return params_cycles(config, fields) + PARAMETER_READ_LATENCY + 3
 
 

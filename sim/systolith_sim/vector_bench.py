@@ -61,7 +61,7 @@ class VectorBench:
     def fill_parameters(self, bias_base, biases, scale_base, scales):
         """Put biases and (multiplier, exponent) pairs where PARAMS commands will look for them."""
         words = self.parameter.view("<i4")
-        words[bias_base:bias_base + len(biases)] = biases
+        words[bias_base : bias_base + len(biases)] = biases
         for index, (multiplier, exponent) in enumerate(scales):
             words[scale_base + 2 * index] = multiplier
             words[scale_base + 2 * index + 1] = exponent
@@ -76,8 +76,19 @@ class VectorBench:
         machine.run(0)
         return machine.activation.copy()
 
-    def run(self, commands, *, read_stall=0.0, write_stall=0.0, command_stall=0.0, dut=None, reset=None, before=(),
-            timeout_cycles=200_000, check=True):
+    def run(
+        self,
+        commands,
+        *,
+        read_stall=0.0,
+        write_stall=0.0,
+        command_stall=0.0,
+        dut=None,
+        reset=None,
+        before=(),
+        timeout_cycles=200_000,
+        check=True,
+    ):
         """Simulate, compare the activation buffer byte by byte, and return a :class:`VectorRun`.
 
         ``before`` are testbenches which run first, one after another (for a reset in mid-stream). With
@@ -125,22 +136,58 @@ class VectorBench:
         p_pipe = [0] * (ParameterBuffer.read_latency - 1)
         words = self.parameter.view("<u4")
         a_read, a_write, c_read, p_read = (
-            dut.activation_read, dut.activation_write, dut.accumulator_read, dut.parameter_read)
+            dut.activation_read,
+            dut.activation_write,
+            dut.accumulator_read,
+            dut.parameter_read,
+        )
 
         async def serve(ctx):
             cycle = 0
             held_write = None
             while True:
-                a_ready, c_ready, w_ready = (generator.random() >= stall
-                                             for stall in (read_stall, read_stall, write_stall))
+                a_ready, c_ready, w_ready = (
+                    generator.random() >= stall for stall in (read_stall, read_stall, write_stall)
+                )
                 ctx.set(a_read.ready, a_ready)
                 ctx.set(c_read.ready, c_ready)
                 ctx.set(a_write.ready, w_ready)
-                (*_, a_valid, a_addr, c_valid, entry, w_valid, w_addr, w_data, w_mask, p_en, p_addr, retire, busy, c_v,
-                 c_r, stall_input, stall_output) = await ctx.tick().sample(
-                    a_read.valid, a_read.addr, c_read.valid, c_read.entry, a_write.valid, a_write.addr,
-                    a_write.data, a_write.mask, p_read.en, p_read.addr, dut.retire, dut.busy, dut.command.valid,
-                    dut.command.ready, dut.stall_input, dut.stall_output)
+                (
+                    *_,
+                    a_valid,
+                    a_addr,
+                    c_valid,
+                    entry,
+                    w_valid,
+                    w_addr,
+                    w_data,
+                    w_mask,
+                    p_en,
+                    p_addr,
+                    retire,
+                    busy,
+                    c_v,
+                    c_r,
+                    stall_input,
+                    stall_output,
+                ) = await ctx.tick().sample(
+                    a_read.valid,
+                    a_read.addr,
+                    c_read.valid,
+                    c_read.entry,
+                    a_write.valid,
+                    a_write.addr,
+                    a_write.data,
+                    a_write.mask,
+                    p_read.en,
+                    p_read.addr,
+                    dut.retire,
+                    dut.busy,
+                    dut.command.valid,
+                    dut.command.ready,
+                    dut.stall_input,
+                    dut.stall_output,
+                )
                 assert busy or not (retire or a_valid or c_valid or w_valid)
                 if c_v and c_r:
                     run.accepted.append(cycle)
@@ -152,11 +199,18 @@ class VectorBench:
                 assert stall_output == (w_valid and not w_ready)
 
                 # Reads see the writes accepted in earlier cycles only.
-                a_pipe.append(int.from_bytes(activation[(a_addr + lanes) % len(activation)].tobytes(), "little")
-                              if a_valid and a_ready else None)
+                a_pipe.append(
+                    int.from_bytes(activation[(a_addr + lanes) % len(activation)].tobytes(), "little")
+                    if a_valid and a_ready
+                    else None
+                )
                 c_pipe.append(self.accumulators[entry].tolist() if c_valid and c_ready else None)
-                p_pipe.append(int(words[p_addr & ~1 & (len(words) - 1)]) | int(words[(p_addr | 1) & (len(words) - 1)]) << 32
-                              if p_en else generator.getrandbits(64))
+                p_pipe.append(
+                    int(words[p_addr & ~1 & (len(words) - 1)])
+                    | int(words[(p_addr | 1) & (len(words) - 1)]) << 32
+                    if p_en
+                    else generator.getrandbits(64)
+                )
                 if (a_valid and a_ready) or (c_valid and c_ready):
                     run.reads.append(cycle)
                 if held_write is not None:
@@ -173,8 +227,12 @@ class VectorBench:
                     if value is not None:
                         ctx.set(port.data, value)
                     else:
-                        ctx.set(port.data, generator.getrandbits(8 * word) if port is a_read
-                                else [generator.randint(-(1 << 31), (1 << 31) - 1) for _ in range(config.cols)])
+                        ctx.set(
+                            port.data,
+                            generator.getrandbits(8 * word)
+                            if port is a_read
+                            else [generator.randint(-(1 << 31), (1 << 31) - 1) for _ in range(config.cols)],
+                        )
                 ctx.set(p_read.data, p_pipe.pop(0))
                 cycle += 1
 
@@ -186,8 +244,9 @@ class VectorBench:
         if len(different):
             first = different[0]
             raise AssertionError(
-                f"{len(different)} bytes differ, the first at {first:#x}: got {activation[first].view(np.int8)}, "
-                f"want {want[first].view(np.int8)}")
+                f"{len(different)} bytes differ, the first at {first:#x}: "
+                f"got {activation[first].view(np.int8)}, want {want[first].view(np.int8)}"
+            )
 
     def _check_retirement(self, commands, run):
         """Retirements are one per cycle, and not before all writes of the command."""
@@ -196,7 +255,9 @@ class VectorBench:
         for command, (_, written) in zip(commands, run.retired, strict=True):
             kind, fields = decode(command)
             if kind.name == "VECTOR":
-                writes += fields["y_count"] * fields["x_count"] * -(-fields["channels"] // self.config.vector_lanes)
+                writes += (
+                    fields["y_count"] * fields["x_count"] * -(-fields["channels"] // self.config.vector_lanes)
+                )
             assert written >= writes, "retired before its last write"
         assert len(run.writes) == writes
         run.retired = [cycle for cycle, _ in run.retired]
@@ -212,9 +273,21 @@ def random_vector_command(generator, config, *, source, bank=0, fence=0, small=F
     lanes = config.vector_lanes
     r = generator.randint
     low = r(-128, 127) if r(0, 2) == 0 else -128
-    fields = dict(source=source, bank=bank, fence=fence, y_count=r(1, 3), x_count=r(1, 4), zero_out=r(-128, 127),
-                  minimum=low, maximum=r(low, 127) if r(0, 2) == 0 else 127, zero_a=r(-128, 127), zero_b=r(-128, 127), pad=r(-128, 127),
-                  rounding=r(0, 1), bias_follows_sign=r(0, 1))
+    fields = dict(
+        source=source,
+        bank=bank,
+        fence=fence,
+        y_count=r(1, 3),
+        x_count=r(1, 4),
+        zero_out=r(-128, 127),
+        minimum=low,
+        maximum=r(low, 127) if r(0, 2) == 0 else 127,
+        zero_a=r(-128, 127),
+        zero_b=r(-128, 127),
+        pad=r(-128, 127),
+        rounding=r(0, 1),
+        bias_follows_sign=r(0, 1),
+    )
     limit = min(config.table_channels * 2, 3 * max(lanes, config.cols))
     channels = fields["channels"] = fixed.get("channels") or r(1, lanes if small else limit)
     if small:
@@ -236,10 +309,21 @@ def random_vector_command(generator, config, *, source, bank=0, fence=0, small=F
         ky, kx = r(1, 3), r(1, 3)
         top, left = r(0, 2), r(0, 2)
         fields.update(
-            maximum_reduce=r(0, 1), operand_scale=config.residual_add * r(0, 1), first_row=-top, rows=rows,
-            first_byte=-left * pixel, row_bytes=columns * pixel - (pixel - channels), y_row_step=stride_y,
-            y_addr_step=stride_y * pitch, ky_count=ky, kx_count=kx, x_byte_step=stride_x * pixel,
-            ky_row_step=dilation, ky_addr_step=dilation * pitch, kx_byte_step=r(1, 2) * pixel)
+            maximum_reduce=r(0, 1),
+            operand_scale=config.residual_add * r(0, 1),
+            first_row=-top,
+            rows=rows,
+            first_byte=-left * pixel,
+            row_bytes=columns * pixel - (pixel - channels),
+            y_row_step=stride_y,
+            y_addr_step=stride_y * pitch,
+            ky_count=ky,
+            kx_count=kx,
+            x_byte_step=stride_x * pixel,
+            ky_row_step=dilation,
+            ky_addr_step=dilation * pitch,
+            kx_byte_step=r(1, 2) * pixel,
+        )
         slab = r(0, half - rows * pitch)
         fields["base"] = (slab - top * pitch) % (1 << 24)
     fields.update(fixed)

@@ -17,8 +17,17 @@ __all__ = ["VectorSystem", "vector_system_config"]
 def vector_system_config(cols: int, lanes: int) -> AcceleratorConfig:
     """A geometry with an activation buffer of 2 KiB and 32 accumulator entries per half."""
     return AcceleratorConfig(
-        name=f"test-{cols}-{lanes}", rows=4, cols=cols, vector_lanes=lanes, activation_bytes=2048, weight_bytes=1024,
-        parameter_bytes=2048, accumulator_depth=32, parameter_groups=8, axi_data_width=32)
+        name=f"test-{cols}-{lanes}",
+        rows=4,
+        cols=cols,
+        vector_lanes=lanes,
+        activation_bytes=2048,
+        weight_bytes=1024,
+        parameter_bytes=2048,
+        accumulator_depth=32,
+        parameter_groups=8,
+        axi_data_width=32,
+    )
 
 
 class VectorSystem(Component):
@@ -44,16 +53,21 @@ class VectorSystem(Component):
 
     def __init__(self, *, config):
         self._config = config
-        super().__init__({
-            "command": In(stream.Signature(vector_command_layout())),
-            "store_read": In(ActivationReadPort.Signature(config)),
-            "load_write": In(ActivationWritePort.Signature(config)),
-            "parameter_write": In(ParameterWritePort.Signature(config)),
-            "update_valid": In(1),
-            "update_entry": In(range(config.accumulator_entries)),
-            "sums": In(data.ArrayLayout(signed(config.sum_width), config.cols)),
-            "retire": Out(1), "busy": Out(1), "stall_input": Out(1), "stall_output": Out(1),
-        })
+        super().__init__(
+            {
+                "command": In(stream.Signature(vector_command_layout())),
+                "store_read": In(ActivationReadPort.Signature(config)),
+                "load_write": In(ActivationWritePort.Signature(config)),
+                "parameter_write": In(ParameterWritePort.Signature(config)),
+                "update_valid": In(1),
+                "update_entry": In(range(config.accumulator_entries)),
+                "sums": In(data.ArrayLayout(signed(config.sum_width), config.cols)),
+                "retire": Out(1),
+                "busy": Out(1),
+                "stall_input": Out(1),
+                "stall_output": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -75,7 +89,9 @@ class VectorSystem(Component):
             accumulator_buffer.updates.payload.entry.eq(self.update_entry),
             accumulator_buffer.updates.payload.overwrite.eq(1),
             accumulator_buffer.sums.eq(self.sums),
-            self.retire.eq(engine.retire), self.busy.eq(engine.busy),
-            self.stall_input.eq(engine.stall_input), self.stall_output.eq(engine.stall_output),
+            self.retire.eq(engine.retire),
+            self.busy.eq(engine.busy),
+            self.stall_input.eq(engine.stall_input),
+            self.stall_output.eq(engine.stall_output),
         ]
         return m
