@@ -283,7 +283,7 @@ def test_luts_follow_what_they_feed():
 
 def test_rows_merge_numbered_instances():
     one = Resources(lut=1, ff=2)
-    paths = {"": one, "array.pe_0_0": one, "array.pe_0_1.mul": one, "array.pe_10_1": one, "dma": one}
+    paths = {"": one, "array.pe_0_0": one, "array.pe_0_1.mul": one, "array.pe_10_1": one, "dma$12": one}
     rows = hierarchy_rows(paths, "top")
     assert [(row["module"], row["lut"]) for row in rows] == [
         ("top", 5), ("array", 3), ("array.pe_*_* (3x)", 3), ("array.pe_0_1.mul", 1), ("dma", 1),

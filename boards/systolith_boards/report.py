@@ -13,6 +13,8 @@ from systolith_boards.hierarchy import Resources
 
 __all__ = ["SynthesisReport", "hierarchy_rows", "render_table"]
 
+_MADE_UNIQUE = re.compile(r"\$\d+$")  # what Amaranth appends to a name used for a port as well
+
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisReport:
@@ -87,13 +89,14 @@ def hierarchy_rows(resources: dict[str, Resources], top: str) -> list[dict]:
     for path, own in resources.items():
         parts = path.split(".") if path else []
         for depth in range(len(parts) + 1):
-            key = tuple(re.sub(r"\d+", "*", part) for part in parts[:depth])
+            named = [_MADE_UNIQUE.sub("", part) for part in parts[:depth]]
+            key = tuple(re.sub(r"\d+", "*", part) for part in named)
             inclusive[key] += own
             instances[key].add(tuple(parts[:depth]))
     rows = []
     for key in sorted(inclusive):
         if len(instances[key]) == 1:
-            name = ".".join(next(iter(instances[key])))
+            name = ".".join(_MADE_UNIQUE.sub("", part) for part in next(iter(instances[key])))
         else:
             name = f"{'.'.join(key)} ({len(instances[key])}x)"
         rows.append({"module": name or top, **asdict(inclusive[key])})

@@ -18,7 +18,7 @@ from systolith_boards.tools import ECPPACK, NEXTPNR_ECP5, YOSYS, SynthesisError,
 
 __all__ = ["SynthesisError", "SynthesisReport", "render_table", "synthesise", "cache_folder"]
 
-_FLOW = 3  # to be raised with every change of this package that changes results; part of the cache's key
+_FLOW = 4  # to be raised with every change of this package that changes results; part of the cache's key
 _DESIGN, _WRAPPER, _NETLIST, _REPORT, _CONFIG = (
     "design.v", "wrapper.v", "netlist.json", "timing.json", "fpga.config",
 )  # fmt: skip
