@@ -189,7 +189,8 @@ class CommandProcessor(Component):
         done = Signal()
         failed = Signal()
         error = Signal(DmaError)
-        error_engine = Signal(4, init=0)
+        error_engine = Signal(4)
+        fetch = Signal()
         m.d.comb += [
             registers.value_status.eq(Cat(busy, done, failed)),
             registers.value_error.eq(Cat(error.code, error_engine, error.response)),
@@ -199,7 +200,9 @@ class CommandProcessor(Component):
             fetcher.program.eq(registers.value_program),
             fetcher.limit.eq(self.limit),
             fetcher.stop.eq(~running),
+            fetcher.start.eq(fetch),
         ]
+        m.d.sync += fetch.eq(0)
         # Not registered: it is low again once the write that cleared it has been answered.
         m.d.comb += self.irq.eq(done & registers.value_interrupt[0])
 
@@ -208,10 +211,13 @@ class CommandProcessor(Component):
         engines_busy = Cat(port.busy for port in self.engines).any()
         m.d.sync += [
             quiet.eq(fetcher.idle & ~self.engines[Engine.LOAD].busy & ~self.engines[Engine.STORE].busy),
-            finished.eq(running & fetcher.ended & fetcher.idle & empty & ~engines_busy),
+            finished.eq(running & ~fetch & fetcher.ended & fetcher.idle & empty & ~engines_busy),
         ]
-        watchdog = self._watchdog(m, registers, fetcher, running, busy)
+        settling = Signal()
+        watchdog = self._watchdog(m, registers, fetcher, running, busy, fetch | settling)
         settle = Signal(range(self.settle_cycles + 1))
+        # While settling, the limit of the watchdog has time to change to that of draining.
+        m.d.sync += settling.eq(~running & (settle != 0))
 
         def record(code, engine, address=0, response=0):
             m.d.sync += [
@@ -228,7 +234,7 @@ class CommandProcessor(Component):
             with m.State("IDLE"):
                 with m.If(strobes["start"]):
                     forget()
-                    m.d.comb += [counters.clear.eq(1), watchdog.kick.eq(1)]
+                    m.d.comb += counters.clear.eq(1)
                     m.d.sync += [
                         busy.eq(1), self.base.eq(registers.value_base), self.limit.eq(registers.value_limit),
                     ]
@@ -241,11 +247,9 @@ class CommandProcessor(Component):
                     record(ErrorCode.WATCHDOG, _SELF)
                     m.next = "STOP"
                 with m.Elif(quiet):
-                    m.d.comb += [fetcher.start.eq(1), watchdog.kick.eq(1)]
-                    m.d.sync += running.eq(1)
+                    m.d.sync += [running.eq(1), fetch.eq(1)]
                     m.next = "RUN"
             with m.State("RUN"):
-                m.d.sync += settle.eq(self.settle_cycles)
                 stop = Signal()
                 m.d.comb += stop.eq(1)
                 with m.If(fetcher.error.valid):
@@ -265,22 +269,19 @@ class CommandProcessor(Component):
                 with m.Else():
                     m.d.comb += stop.eq(0)
                 with m.If(stop):
-                    m.d.comb += watchdog.kick.eq(1)
-                    m.d.sync += running.eq(0)
+                    m.d.sync += [running.eq(0), settle.eq(self.settle_cycles)]
                     m.next = "STOP"
                 with m.Elif(finished):
                     m.d.sync += [running.eq(0), busy.eq(0), done.eq(1)]
                     m.next = "IDLE"
             with m.State("STOP"):
                 with m.If(settle != 0):
-                    # The limit of the watchdog has time to change to that of draining.
-                    m.d.comb += watchdog.kick.eq(1)
                     m.d.sync += settle.eq(settle - 1)
                 with m.Elif(quiet | watchdog.expired):
                     m.d.sync += [busy.eq(0), done.eq(1)]
                     m.next = "IDLE"
 
-    def _watchdog(self, m, registers, fetcher, running, busy):
+    def _watchdog(self, m, registers, fetcher, running, busy, restart):
         m.submodules.watchdog = watchdog = Watchdog()
         default = Signal()
         limit = Signal(32)
@@ -291,7 +292,7 @@ class CommandProcessor(Component):
             limit.eq(Mux(default & ~running, _DRAIN_CYCLES, registers.value_watchdog)),
             progress.eq(running & (retire | fetcher.progress)),
         ]
-        m.d.comb += [watchdog.limit.eq(limit), watchdog.enable.eq(busy)]
-        with m.If(progress):
-            m.d.comb += watchdog.kick.eq(1)
+        m.d.comb += [
+            watchdog.limit.eq(limit), watchdog.enable.eq(busy), watchdog.kick.eq(progress | restart),
+        ]
         return watchdog
