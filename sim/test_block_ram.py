@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 import systolith.block_ram
 from systolith.block_ram import BlockRam, Ecp5BlockRam, block_ram
 from systolith_sim.ecp5_models import ecp5_instance

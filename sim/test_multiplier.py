@@ -3,8 +3,9 @@
 import random
 
 import pytest
-import systolith.multiplier
 from amaranth.hdl import signed, unsigned
+
+import systolith.multiplier
 from systolith.multiplier import Ecp5Multiplier, Multiplier, multiplier
 from systolith_sim.ecp5_models import ecp5_instance
 from systolith_sim.pysim import simulate
