@@ -27,7 +27,7 @@ class CommandFetcher(Component):
     command is decoded, to one of the four outputs. The dispatcher waits while that output is not ready.
     After END, further beats are drained and dropped.
 
-    No byte at or beyond ``limit`` is read: near the limit, single commands are requested; a program that
+    No byte at or beyond ``limit`` is read: near the limit, single commands are requested. A program that
     goes on beyond is an out-of-range error. Response errors count only in commands that are executed.
 
     Parameters
@@ -103,69 +103,82 @@ class CommandFetcher(Component):
             m.d.sync += discard.eq(1)
         with m.If(self.start):
             m.d.sync += [discard.eq(0), self.ended.eq(0)]
-        reserved = self._request(m, discard, room, exhausted)
+        reserved, requesting = self._request(m, discard, room, exhausted)
         released, occupied = self._receive_and_dispatch(m, discard, room, exhausted)
         m.d.sync += [
             room.eq(room - reserved + released),
-            self.idle.eq(discard & (room == self.prefetch_beats) & ~occupied & ~reserved.any() & ~self.start),
+            self.idle.eq(discard & (room == self.prefetch_beats) & ~occupied & ~requesting & ~self.start),
         ]
         return m
 
     def _request(self, m, discard, room, exhausted):
-        """Address generator; returns the number of beats that are requested in this cycle."""
-        axi_bytes = self.config.axi_bytes
-        burst = self.burst_beats
-        fallback = min(burst, COMMAND_BYTES // axi_bytes)
-        beat_log2 = exact_log2(axi_bytes)
+        """Address generator; returns the number of beats requested in this cycle, and whether it is at work.
+
+        It counts in units of one command, or of one burst where bursts are shorter than a command.
+        """
+        unit_bytes = min(self.burst_beats * self.config.axi_bytes, COMMAND_BYTES)
+        unit_log2 = exact_log2(unit_bytes)
+        unit_beats_log2 = exact_log2(unit_bytes // self.config.axi_bytes)
+        burst = self.burst_beats >> unit_beats_log2
         ar = self.axi.ar
-        address = Signal(MEMORY_WIDTH)
-        remaining = Signal(signed(MEMORY_WIDTH + 1))
+        address = Signal(MEMORY_WIDTH - unit_log2)
+        remaining = Signal(signed(MEMORY_WIDTH - unit_log2 + 1))
         unlimited = Signal()
-        beats = Signal(range(burst + 1))
-        reserved = Signal(range(burst + 1))
-        # Up to the next multiple of the burst size, so that no burst crosses 4 KiB.
-        whole = Signal(range(burst + 1))
-        m.d.comb += whole.eq(burst - (address[beat_log2:] & (burst - 1)))
+        units = Signal(range(burst + 1))
+        reserved = Signal(range(self.burst_beats + 1))
 
         with m.If(ar.ready):
             m.d.sync += ar.valid.eq(0)
         with m.If(self.start):
             m.d.sync += [
-                address.eq((self.base + self.program) & ~(COMMAND_BYTES - 1)),
-                remaining.eq(self.limit - self.program),
+                address.eq(self._first_command() >> unit_log2),
+                remaining.eq((self.limit - (self.program & ~(COMMAND_BYTES - 1))) >> unit_log2),
                 unlimited.eq(self.limit == 0),
                 exhausted.eq(0),
             ]
-        with m.FSM():
+        # Up to the next multiple of the burst size, so that no burst crosses 4 KiB.
+        s0_whole = Signal(range(burst + 1))
+        s0_plenty = Signal()
+        s0_some = Signal()
+        m.d.sync += [
+            s0_whole.eq(burst - (address & (burst - 1))),
+            s0_plenty.eq(unlimited | (remaining >= burst)),
+            s0_some.eq(remaining > 0),
+        ]
+        with m.FSM() as fsm:
             with m.State("IDLE"), m.If(self.start):
                 m.next = "MEASURE"
             with m.State("MEASURE"):
-                with m.If(discard):
-                    m.next = "IDLE"
-                with m.Elif(unlimited | (remaining >= whole << beat_log2)):
-                    m.d.sync += beats.eq(whole)
-                    m.next = "ISSUE"
-                with m.Elif(remaining >= fallback * axi_bytes):
-                    m.d.sync += beats.eq(fallback)
-                    m.next = "ISSUE"
+                m.next = "DECIDE"
+            with m.State("DECIDE"):
+                m.next = "ISSUE"
+                with m.If(s0_plenty):
+                    m.d.sync += units.eq(s0_whole)
+                with m.Elif(s0_some):
+                    m.d.sync += units.eq(1)
                 with m.Else():
                     m.d.sync += exhausted.eq(1)
                     m.next = "IDLE"
             with m.State("ISSUE"):
+                beats = Signal(range(self.burst_beats + 1))
+                m.d.comb += beats.eq(units << unit_beats_log2)
                 with m.If(discard):
                     m.next = "IDLE"
                 with m.Elif((room >= beats) & (~ar.valid | ar.ready)):
                     m.d.comb += reserved.eq(beats)
                     m.d.sync += [
                         ar.valid.eq(1),
-                        ar.payload.addr.eq(address),
+                        ar.payload.addr.eq(address << unit_log2),
                         ar.payload.len.eq(beats - 1),
-                        address.eq(address + (beats << beat_log2)),
-                        remaining.eq(remaining - (beats << beat_log2)),
+                        address.eq(address + units),
+                        remaining.eq(remaining - units),
                     ]
                     m.next = "MEASURE"
         m.d.comb += ar.payload.id.eq(AXI_ID_FETCH)
-        return reserved
+        return reserved, ~fsm.ongoing("IDLE")
+
+    def _first_command(self):
+        return (self.base + self.program)[:MEMORY_WIDTH] & ~(COMMAND_BYTES - 1)
 
     def _receive_and_dispatch(self, m, discard, room, exhausted):
         """Prefetch FIFO and dispatcher.
@@ -207,7 +220,7 @@ class CommandFetcher(Component):
         with m.If(self.start):
             m.d.sync += [
                 position.eq(0),
-                command_address.eq((self.base + self.program) & ~(COMMAND_BYTES - 1)),
+                command_address.eq(self._first_command()),
             ]
 
         target, bad, end = self._decode(m, beat.data, position == 0)

@@ -77,13 +77,15 @@ class TokenCounters(Component):
         # A register of its own, so that a token gate sees one bit and not a wide comparison.
         available = Signal(name=f"available_{name}")
         m.d.comb += self.available[consumer][producer].eq(available)
+        full = Signal(name=f"full_{name}")
+        m.d.comb += full.eq(count.all())
         with m.If(self.clear):
             m.d.sync += [count.eq(0), available.eq(0)]
-        with m.Elif(give & ~take):
-            with m.If(count.all()):
-                m.d.sync += [self.overflow.eq(1), self.overflow_engine.eq(producer)]
-            with m.Else():
-                m.d.sync += count.eq(count + 1)
-            m.d.sync += available.eq(1)
-        with m.Elif(take & ~give):
-            m.d.sync += [count.eq(count - 1), available.eq(count[1:].any())]
+        with m.Elif(give & ~take & full):
+            m.d.sync += [self.overflow.eq(1), self.overflow_engine.eq(producer)]
+        with m.Elif(give ^ take):
+            # One adder: plus or minus one.
+            m.d.sync += [
+                count.eq(count + Cat(Const(1, 1), take.replicate(self.width - 1))),
+                available.eq(give | count[1:].any()),
+            ]
