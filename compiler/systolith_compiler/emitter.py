@@ -95,8 +95,9 @@ class Emitter:
         self._accumulator_half = 0
 
     def begin(self, program: Program) -> None:
-        """Continue in another program; the buffers keep their contents."""
+        """Continue in another program; the buffers keep their contents, the lane tables do not."""
         self.program = program
+        self._tables = [None, None]
 
     def append(self, name: str, **arguments) -> None:
         """Append a command of the current layer."""
