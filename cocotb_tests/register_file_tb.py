@@ -7,6 +7,7 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
+
 from systolith_sim.cocotb_link import record
 from systolith_spec.registers import ID_VALUE, REGISTERS
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from systolith.accelerator import Accelerator
 from systolith_golden.machine import Machine
 from systolith_sim.cocotb_run import run

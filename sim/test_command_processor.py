@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+
 from systolith.command_processor import CommandProcessor
 from systolith_sim.axi_lite import AxiLiteHost
 from systolith_sim.axi_model import AxiMemory

@@ -16,14 +16,8 @@ from systolith.generate import generate
 from systolith_spec.presets import preset
 generate(preset("tiny-4x4"), sys.argv[1])
 """
-_AXI4 = """
-awvalid awready awaddr awlen awsize awburst awid wvalid wready wdata wstrb wlast bvalid bready bresp bid
-arvalid arready araddr arlen arsize arburst arid rvalid rready rdata rresp rlast rid
-""".split()
-_AXI4_LITE = """
-awvalid awready awaddr awprot wvalid wready wdata wstrb bvalid bready bresp
-arvalid arready araddr arprot rvalid rready rdata rresp
-""".split()
+_AXI4 = ["awvalid", "awready", "awaddr", "awlen", "awsize", "awburst", "awid", "wvalid", "wready", "wdata", "wstrb", "wlast", "bvalid", "bready", "bresp", "bid", "arvalid", "arready", "araddr", "arlen", "arsize", "arburst", "arid", "rvalid", "rready", "rdata", "rresp", "rlast", "rid"]
+_AXI4_LITE = ["awvalid", "awready", "awaddr", "awprot", "wvalid", "wready", "wdata", "wstrb", "bvalid", "bready", "bresp", "arvalid", "arready", "araddr", "arprot", "rvalid", "rready", "rdata", "rresp"]
 PORTS = {*(f"m_axi_{name}" for name in _AXI4), *(f"s_axil_{name}" for name in _AXI4_LITE),
          "clk", "rst", "irq", "trace_retire", "trace_layer"}
 

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from systolith.register_file import RegisterFile
 from systolith_sim.axi_lite import AxiLiteHost
 from systolith_sim.pysim import simulate

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from systolith.token_counters import TokenCounters
 from systolith_sim.pysim import simulate
 

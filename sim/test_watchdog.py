@@ -1,6 +1,7 @@
 """Tests of the watchdog."""
 
 import pytest
+
 from systolith.watchdog import Watchdog
 from systolith_sim.pysim import simulate
 
