@@ -113,12 +113,15 @@ class VectorDispatcher(Component):
         with m.Elif(started):
             m.d.sync += held_valid.eq(0)
 
+        # The books are kept a cycle late, which no one sees: starts are two cycles apart.
+        s1_started, s1_params, s1_bank = Signal(), Signal(), Signal()
+        m.d.sync += [s1_started.eq(started), s1_params.eq(is_params), s1_bank.eq(bank)]
         for index, count in enumerate(users):
-            more = self.walk.valid & self.walk.ready & (bank == index)
+            more = s1_started & ~s1_params & (s1_bank == index)
             fewer = self.vector_done & (self.vector_bank == index)
             m.d.sync += count.eq(count + more - fewer)
-        self._retire(m, order, started, is_params)
-        m.d.comb += self.busy.eq(held_valid | order.r_rdy)
+        self._retire(m, order, s1_started, s1_params)
+        m.d.comb += self.busy.eq(held_valid | s1_started | order.r_rdy)
         return m
 
     def _retire(self, m, order, started, is_params):
