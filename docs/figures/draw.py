@@ -1,4 +1,4 @@
-"""Draws the figures of docs/: `python docs/figures/draw.py` writes the SVG files beside this one.
+"""Draws the figures of docs/; `scripts/generate_docs.py` writes the SVG files.
 
 Two of them show what the project's own models do: `swap_wave.svg` is read from a simulation of the systolic
 array, `tokens.svg` from the cycle model running the program of docs/dataflow.md.
@@ -19,7 +19,7 @@ from systolith_sim.pysim import simulate
 from systolith_spec.commands import Engine, decode
 from systolith_spec.presets import PRESETS
 
-__all__ = ["draw_all", "example_program"]
+__all__ = ["FIGURES", "example_program", "example_table"]
 
 INK, GREY, PALE, LINE = "#1f2933", "#66727f", "#f4f6f8", "#9aa5b1"
 BLUE, GREEN, AMBER, RED, VIOLET = "#cfe2f7", "#d3ecd6", "#fbe6c0", "#f7d2ce", "#e4d8f3"
@@ -71,13 +71,12 @@ class Drawing:
                    (end[0] - 8 * ux + 3.5 * uy, end[1] - 8 * uy - 3.5 * ux)]
         self.parts.append(f'<polygon points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in corners)}" fill="{color}"/>')
 
-    def save(self, path: Path) -> None:
-        """Write the file."""
-        path.write_text("\n".join([
+    def text_of_file(self) -> str:
+        """The SVG file."""
+        return "\n".join([
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{self.width}" height="{self.height}" '
             f'viewBox="0 0 {self.width} {self.height}" role="img">', f"<title>{escape(self.title)}</title>",
-            f'<rect width="{self.width}" height="{self.height}" fill="#ffffff"/>', *self.parts, "</svg>", ""]),
-            encoding="utf-8")
+            f'<rect width="{self.width}" height="{self.height}" fill="#ffffff"/>', *self.parts, "</svg>", ""])
 
 
 # The whole, for the README.
@@ -485,14 +484,3 @@ def tokens() -> Drawing:
 
 
 FIGURES = {"overview": overview, "blocks": blocks, "swap_wave": swap_wave, "im2col": im2col, "tokens": tokens}
-
-
-def draw_all(folder: Path) -> None:
-    """Write every figure into a folder."""
-    for name, draw in FIGURES.items():
-        draw().save(folder / f"{name}.svg")
-
-
-if __name__ == "__main__":
-    draw_all(Path(__file__).resolve().parent)
-    print(example_table())
