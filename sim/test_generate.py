@@ -16,9 +16,14 @@ from systolith.generate import generate
 from systolith_spec.presets import preset
 generate(preset("tiny-4x4"), sys.argv[1])
 """
-_AXI4 = ["awvalid", "awready", "awaddr", "awlen", "awsize", "awburst", "awid", "wvalid", "wready", "wdata", "wstrb", "wlast", "bvalid", "bready", "bresp", "bid", "arvalid", "arready", "araddr", "arlen", "arsize", "arburst", "arid", "rvalid", "rready", "rdata", "rresp", "rlast", "rid"]
-_AXI4_LITE = ["awvalid", "awready", "awaddr", "awprot", "wvalid", "wready", "wdata", "wstrb", "bvalid", "bready", "bresp", "arvalid", "arready", "araddr", "arprot", "rvalid", "rready", "rdata", "rresp"]
-PORTS = {*(f"m_axi_{name}" for name in _AXI4), *(f"s_axil_{name}" for name in _AXI4_LITE),
+_ADDRESS = ["valid", "ready", "addr", "len", "size", "burst", "id"]
+_AXI4 = {"aw": _ADDRESS, "w": ["valid", "ready", "data", "strb", "last"], "b": ["valid", "ready", "resp", "id"],
+         "ar": _ADDRESS, "r": ["valid", "ready", "data", "resp", "last", "id"]}
+_LITE_ADDRESS = ["valid", "ready", "addr", "prot"]
+_AXI4_LITE = {"aw": _LITE_ADDRESS, "w": ["valid", "ready", "data", "strb"], "b": ["valid", "ready", "resp"],
+              "ar": _LITE_ADDRESS, "r": ["valid", "ready", "data", "resp"]}
+PORTS = {*(f"m_axi_{channel}{name}" for channel, names in _AXI4.items() for name in names),
+         *(f"s_axil_{channel}{name}" for channel, names in _AXI4_LITE.items() for name in names),
          "clk", "rst", "irq", "trace_retire", "trace_layer"}
 
 

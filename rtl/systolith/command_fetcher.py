@@ -9,6 +9,7 @@ from amaranth.utils import exact_log2
 from systolith.axi import AXI_ID_FETCH, axi_read_signature
 from systolith.ports import DmaError
 from systolith.shapes import MEMORY_WIDTH, command_layout
+from systolith.stream_buffer import StreamBuffer
 from systolith_spec.commands import COMMAND_BYTES, COMMANDS, Engine, Opcode
 from systolith_spec.registers import ErrorCode
 
@@ -23,7 +24,7 @@ class CommandFetcher(Component):
     """Read commands from main memory, check their headers and send each to the queue of its engine.
 
     Dataflow: bursts of up to 256 bytes, aligned to their size, are requested as long as the prefetch FIFO
-    has room for the whole burst; the FIFO's beats go through a register, in which the first beat of each
+    has room for the whole burst; the FIFO's beats go through a register, into which the first beat of each
     command is decoded, to one of the four outputs. The dispatcher waits while that output is not ready.
     After END, further beats are drained and dropped.
 
@@ -97,17 +98,17 @@ class CommandFetcher(Component):
         # From END, an error or stop on, beats are dropped.
         discard = Signal(init=1)
         exhausted = Signal()
-        # Beats that may still be requested: the FIFO has room for them.
+        # Beats that may still be requested: the FIFO has room for them. All of it: nothing is outstanding or stored.
         room = Signal(range(self.prefetch_beats + 1), init=self.prefetch_beats)
         with m.If(self.stop):
             m.d.sync += discard.eq(1)
         with m.If(self.start):
             m.d.sync += [discard.eq(0), self.ended.eq(0)]
         reserved, requesting = self._request(m, discard, room, exhausted)
-        released, occupied = self._receive_and_dispatch(m, discard, room, exhausted)
+        used = self._dispatch(m, discard, room, exhausted, self._receive(m))
         m.d.sync += [
-            room.eq(room - reserved + released),
-            self.idle.eq(discard & (room == self.prefetch_beats) & ~occupied & ~requesting & ~self.start),
+            room.eq(room - reserved + used),
+            self.idle.eq(discard & (room == self.prefetch_beats) & ~requesting & ~self.start),
         ]
         return m
 
@@ -180,99 +181,100 @@ class CommandFetcher(Component):
     def _first_command(self):
         return (self.base + self.program)[:MEMORY_WIDTH] & ~(COMMAND_BYTES - 1)
 
-    def _receive_and_dispatch(self, m, discard, room, exhausted):
-        """Prefetch FIFO and dispatcher.
-
-        Returns two bits: a beat leaves the FIFO, the dispatcher holds a beat.
-        """
+    def _receive(self, m):
+        """Prefetch FIFO; returns the stream of its beats."""
         layout = data.StructLayout({"data": self.config.axi_data_width, "resp": 2})
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=layout.size, depth=self.prefetch_beats)
-        beat = Signal(layout)
-        occupied = Signal()
-        used = Signal()
-        released = Signal()
+        # The block RAM of the FIFO is slow on both sides; the buffer has registers there.
+        m.submodules.fetched = fetched = StreamBuffer(shape=layout)
         m.d.comb += [
             # Room was reserved before the request, so the FIFO never refuses a beat.
             self.axi.r.ready.eq(1),
             fifo.w_en.eq(self.axi.r.valid),
             fifo.w_data.eq(Cat(self.axi.r.payload.data, self.axi.r.payload.resp)),
-            fifo.r_en.eq(~occupied | used),
-            released.eq(fifo.r_en & fifo.r_rdy),
+            fetched.i.valid.eq(fifo.r_rdy),
+            fetched.i.payload.as_value().eq(fifo.r_data),
+            fifo.r_en.eq(fetched.i.ready),
         ]
         m.d.sync += self.progress.eq(self.axi.r.valid)
-        with m.If(~occupied | used):
-            m.d.sync += [occupied.eq(fifo.r_rdy), beat.as_value().eq(fifo.r_data)]
+        return fetched.o
 
-        position = Signal(range(COMMAND_BYTES // self.config.axi_bytes))
+    def _dispatch(self, m, discard, room, exhausted, fetched):
+        """Decoder and dispatcher; returns a bit: a beat has been used."""
+        s1_valid = Signal()
+        used = Signal()
+        advance = Signal()
+        m.d.comb += [advance.eq(~s1_valid | used), fetched.ready.eq(advance)]
+        with m.If(advance):
+            m.d.sync += s1_valid.eq(fetched.valid)
+        s1_beat, s1_last, s1_target, s1_end, s1_bad = self._decode(m, fetched, advance)
+
         command_address = Signal(MEMORY_WIDTH)
         forwarded = Signal()
-        last = Signal()
-        m.d.comb += [
-            last.eq(position == COMMAND_BYTES // self.config.axi_bytes - 1),
-            used.eq(occupied & (discard | forwarded)),
-            self.error.address.eq(command_address),
-        ]
-        m.d.sync += self.dispatch.eq(forwarded & last)
-        with m.If(forwarded):
-            m.d.sync += position.eq(Mux(last, 0, position + 1))
-            with m.If(last):
-                m.d.sync += command_address.eq(command_address + COMMAND_BYTES)
+        m.d.comb += [used.eq(s1_valid & (discard | forwarded)), self.error.address.eq(command_address)]
+        m.d.sync += [self.dispatch.eq(forwarded & s1_last), self.error.valid.eq(0)]
+        with m.If(forwarded & s1_last):
+            m.d.sync += command_address.eq(command_address + COMMAND_BYTES)
         with m.If(self.start):
+            m.d.sync += command_address.eq(self._first_command())
+
+        def fail(code, response=0):
             m.d.sync += [
-                position.eq(0),
-                command_address.eq(self._first_command()),
+                discard.eq(1), self.error.valid.eq(1), self.error.code.eq(code), self.error.response.eq(response),
             ]
 
-        target, bad, end = self._decode(m, beat.data, position == 0)
-        m.d.sync += self.error.valid.eq(0)
-
-        def fail(code):
-            m.d.sync += [
-                discard.eq(1), self.error.valid.eq(1), self.error.code.eq(code), self.error.response.eq(0),
-            ]
-
-        with m.If(~discard & occupied):
-            with m.If(beat.resp[1]):
-                fail(ErrorCode.READ_RESPONSE)
-                m.d.sync += self.error.response.eq(beat.resp)
-            with m.Elif(end):
+        with m.If(~discard & s1_valid):
+            with m.If(s1_beat.resp[1]):
+                fail(ErrorCode.READ_RESPONSE, s1_beat.resp)
+            with m.Elif(s1_end):
                 m.d.sync += [self.ended.eq(1), discard.eq(1)]
-            with m.Elif(bad):
+            with m.Elif(s1_bad):
                 fail(ErrorCode.BAD_COMMAND)
             with m.Else():
                 ready = Cat(port.ready for port in self.beats)
-                m.d.comb += forwarded.eq((target & ready).any())
+                m.d.comb += forwarded.eq((s1_target & ready).any())
                 for engine in Engine:
-                    m.d.comb += self.beats[engine].valid.eq(target[engine])
+                    m.d.comb += self.beats[engine].valid.eq(s1_target[engine])
         with m.Elif(~discard & exhausted & (room == self.prefetch_beats)):
             fail(ErrorCode.OUT_OF_RANGE)
         for engine in Engine:
-            m.d.comb += self.beats[engine].payload.eq(beat.data)
-        return released, occupied
+            m.d.comb += self.beats[engine].payload.eq(s1_beat.data)
+        return used
 
-    def _decode(self, m, beat, first):
-        """Return the one-hot target engine, and whether a first beat belongs to a bad command or to END."""
+    def _decode(self, m, fetched, advance):
+        """Stage 1: a beat, whether it is the last of its command, the command's engine (one-hot, held for all of
+        its beats), and whether it is END or a bad command (first beat only)."""
+        beats = COMMAND_BYTES // self.config.axi_bytes
+        position = Signal(range(beats))
+        first = Signal()
         header = Signal(_HEADER)
-        m.d.comb += header.as_value().eq(beat[:32])
-        decoded = Signal(len(Engine))
-        held = Signal(len(Engine))
         target = Signal(len(Engine))
         known = Signal()
+        m.d.comb += [first.eq(position == 0), header.as_value().eq(fetched.payload.data[:32])]
         with m.Switch(header.opcode):
             for command in COMMANDS:
                 with m.Case(int(command.opcode)):
                     if command.engine is not None:
-                        m.d.comb += [decoded.eq(1 << command.engine), known.eq(1)]
+                        m.d.comb += [target.eq(1 << command.engine), known.eq(1)]
         space = command_layout("LOAD")["space"]
-        bad = Signal()
-        end = Signal()
-        m.d.comb += [
-            target.eq(Mux(first, decoded, held)),
-            end.eq(first & (header.opcode == int(Opcode.END))),
-            # An engine neither waits for itself nor signals itself.
-            bad.eq(first & (~known | (decoded & (header.wait | header.signal)).any()
-                            | (decoded[Engine.LOAD] & beat.bit_select(space.offset, space.width).all()))),
-        ]
-        with m.If(first):
-            m.d.sync += held.eq(decoded)
-        return target, bad, end
+        space_bits = fetched.payload.data.bit_select(space.offset, space.width)
+
+        s1_beat = Signal(fetched.payload.shape(), reset_less=True)
+        s1_last, s1_end, s1_bad = Signal(name="s1_last"), Signal(name="s1_end"), Signal(name="s1_bad")
+        s1_target = Signal(len(Engine))
+        with m.If(advance):
+            m.d.sync += [
+                s1_beat.eq(fetched.payload),
+                s1_last.eq(position == beats - 1),
+                s1_end.eq(first & (header.opcode == int(Opcode.END))),
+                # An engine neither waits for itself nor signals itself.
+                s1_bad.eq(first & (~known | (target & (header.wait | header.signal)).any()
+                                   | (target[Engine.LOAD] & space_bits.all()))),
+            ]
+            with m.If(first):
+                m.d.sync += s1_target.eq(target)
+        with m.If(fetched.valid & advance):
+            m.d.sync += position.eq(Mux(position == beats - 1, 0, position + 1))
+        with m.If(self.start):
+            m.d.sync += position.eq(0)
+        return s1_beat, s1_last, s1_target, s1_end, s1_bad
