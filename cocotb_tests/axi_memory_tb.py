@@ -6,6 +6,7 @@ import random
 import cocotb
 from cocotb.triggers import RisingEdge, SimTimeoutError, Timer, with_timeout
 from cocotbext.axi import AxiBus, AxiMaster, AxiResp
+
 from systolith_sim.axi_memory import MemoryAccess
 from systolith_sim.cocotb_link import arguments, record
 from systolith_sim.streams import start

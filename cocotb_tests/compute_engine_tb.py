@@ -5,6 +5,7 @@ import random
 import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
+
 from systolith.shapes import command_layout
 from systolith_sim.cocotb_link import arguments, record
 from systolith_sim.compute_bench import (

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from systolith_sim.cocotb_run import available_simulators
 
 # The simulator process inherits sys.path, and so finds the <module>_tb.py files beside this one.

@@ -1,8 +1,8 @@
 """Coroutines of test_store_engine: STORE commands against the AxiRam of cocotbext-axi."""
 
 import cocotb
-from load_engine_tb import MEMORY_BYTES, Bench
 
+from load_engine_tb import MEMORY_BYTES, Bench
 from systolith_sim.cocotb_link import record
 from systolith_sim.transfers import random_transfer, transfer
 

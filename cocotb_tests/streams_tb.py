@@ -5,6 +5,7 @@ import numpy as np
 from amaranth.hdl import signed
 from amaranth.lib.data import ArrayLayout
 from cocotb.triggers import RisingEdge
+
 from systolith_sim.cocotb_link import record
 from systolith_sim.pysim import StreamRuleError
 from systolith_sim.streams import StreamMonitor, StreamSink, StreamSource, start

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from systolith_sim.axi_memory import (
     AXI_MEMORY_PUBLIC,
     AXI_MEMORY_SOURCE,

@@ -1,6 +1,7 @@
 """Tests of the compute engine with its real buffers, in Verilog."""
 
 import pytest
+
 from systolith_sim.cocotb_run import run
 from systolith_sim.compute_bench import ComputeSystem, small_config
 

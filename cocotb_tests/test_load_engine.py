@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from systolith_sim.cocotb_run import run
 from systolith_sim.dma_system import DmaSystem
 from systolith_spec.presets import preset

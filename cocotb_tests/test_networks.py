@@ -1,6 +1,7 @@
 """Whole networks on the generated Verilog: bit-exact, whatever the memory does, in the predicted cycles."""
 
 import pytest
+
 from systolith_compiler.compiler import compile_graph
 from systolith_compiler.tflite_reader import read_tflite
 from systolith_golden.cycles import predict

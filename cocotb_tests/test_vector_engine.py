@@ -1,6 +1,7 @@
 """Tests of the vector engine with its real buffers, in Verilog."""
 
 import pytest
+
 from systolith_sim.cocotb_run import run
 from systolith_sim.vector_system import VectorSystem, vector_system_config
 

@@ -6,6 +6,7 @@ import cocotb
 import numpy as np
 from amaranth.hdl import unsigned
 from cocotb.triggers import RisingEdge
+
 from systolith_sim.cocotb_link import arguments, record
 from systolith_sim.streams import StreamMonitor, StreamSource, start
 from systolith_sim.vector_bench import VectorBench, random_vector_command

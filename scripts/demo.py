@@ -15,6 +15,7 @@ from rich.columns import Columns
 from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
 from systolith.generate import generate
 from systolith_boards.report import render_table
 from systolith_cli.errors import guarded

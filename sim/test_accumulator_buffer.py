@@ -4,6 +4,7 @@ import random
 
 import pytest
 from amaranth.hdl import Signal
+
 from systolith.accumulator_buffer import AccumulatorBuffer
 from systolith_sim.pysim import simulate
 from systolith_spec.config import AcceleratorConfig

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from systolith.aligned_array import AlignedArray
 from systolith.processing_element import ProcessingElement, partial_sum_shape
 from systolith.skew import Skew

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
 from systolith_cli.main import app
 from systolith_sim.random_networks import NetworkBuilder, random_inputs, random_network
 from systolith_sim.tflite_writer import serialize_tflite, write_tflite
-from typer.testing import CliRunner
 
 DEMO = Path(__file__).parents[1] / "scripts" / "demo" / "lenet5.tflite"
 

@@ -6,6 +6,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from systolith_sim import cocotb_run, verilator_build
 from systolith_sim.cache import build_once, digest
 from systolith_sim.cocotb_run import SimulationError, ToolMissingError, available_simulators, run

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from systolith_compiler.compiler import compile_graph
 from systolith_compiler.graph import UnsupportedError
 from systolith_compiler.image import Image, ImageError

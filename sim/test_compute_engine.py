@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 from amaranth.hdl import Signal
+
 from systolith.compute_engine import ComputeEngine
 from systolith_sim.compute_bench import (
     compatible_commands,

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
 from systolith_golden.arithmetic import (
     activation_range,
     add_parameters,

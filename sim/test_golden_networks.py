@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from systolith_compiler.tflite_reader import parse_tflite, read_tflite
 from systolith_golden.interpreter import run, run_outputs
 from systolith_golden.operators import OPERATORS, macs

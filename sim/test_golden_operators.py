@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from systolith_compiler.graph import Graph, ModelError, Operator, Quantization, Tensor, UnsupportedError
 from systolith_compiler.tflite_options import default_options
 from systolith_golden.arithmetic import quantize_multiplier, requantize

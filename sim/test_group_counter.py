@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from systolith_sim.pysim import simulate
 
 from systolith.group_counter import GroupCounter
+from systolith_sim.pysim import simulate
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3, 5, 8, 12, 63, 64])

@@ -3,10 +3,9 @@
 import random
 
 import pytest
-from systolith_sim.pysim import simulate
 
 from systolith.operand_scaler import OperandScaler
-
+from systolith_sim.pysim import simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")  # attributes, errors
 

@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from systolith_sim.pysim import simulate
 
 from systolith.parameter_buffer import ParameterBuffer
+from systolith_sim.pysim import simulate
 from systolith_spec.config import AcceleratorConfig
 
 

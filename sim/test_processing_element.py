@@ -2,6 +2,7 @@
 
 import pytest
 from amaranth.hdl import Signal
+
 from systolith.processing_element import ProcessingElement
 from systolith_sim.pysim import simulate
 

@@ -5,6 +5,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
+
 from systolith_sim.pysim import StreamMonitor, StreamRuleError, expect, get, put, simulate, sink, source
 
 VECTOR = data.ArrayLayout(signed(8), 2)

@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from systolith_sim.pysim import simulate
 
 from systolith.requantizer import Requantizer
+from systolith_sim.pysim import simulate
 from systolith_spec.commands import Rounding
 
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")  # attributes, errors

@@ -1,6 +1,7 @@
 """Tests of the skid buffer."""
 
 import pytest
+
 from systolith.skid_buffer import SkidBuffer
 from systolith_sim.pysim import StreamMonitor, expect, simulate, source
 

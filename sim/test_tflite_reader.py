@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tflite
+
 from systolith_compiler.graph import Graph, ModelError, Operator, Quantization, Tensor, UnsupportedError
 from systolith_compiler.tflite_options import default_options
 from systolith_compiler.tflite_reader import parse_tflite, read_tflite

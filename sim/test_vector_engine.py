@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 from amaranth.hdl import Signal
-from systolith_sim.vector_bench import VectorBench, random_vector_command
 
 from systolith.vector_engine import VectorEngine
+from systolith_sim.vector_bench import VectorBench, random_vector_command
 from systolith_spec.commands import Rounding, encode
 from systolith_spec.config import AcceleratorConfig
 

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from systolith_sim.vector_bench import VectorBench
 
 from systolith.accumulator_buffer import AccumulatorBuffer
 from systolith.activation_buffer import ActivationBuffer
@@ -11,6 +10,7 @@ from systolith.operand_scaler import OperandScaler
 from systolith.parameter_buffer import ParameterBuffer
 from systolith.requantizer import Requantizer
 from systolith.vector_pipeline import VectorPipeline
+from systolith_sim.vector_bench import VectorBench
 from systolith_spec import vector_timing as timing
 from systolith_spec.commands import decode, encode
 from systolith_spec.config import AcceleratorConfig

@@ -7,6 +7,7 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from systolith_sim.verilog import cached_verilog, port_names, to_verilog
 
 SCRIPT = """

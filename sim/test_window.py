@@ -5,6 +5,7 @@ import random
 
 import pytest
 from amaranth.hdl import Signal, unsigned
+
 from systolith.window import Level, WindowWalker
 from systolith_sim.pysim import StreamMonitor, get, put, simulate, sink, source
 

@@ -4,6 +4,7 @@ import random
 
 import pytest
 from amaranth.hdl import unsigned
+
 from systolith.window_access import WindowAccess
 from systolith_sim.pysim import StreamMonitor, expect, simulate, source
 

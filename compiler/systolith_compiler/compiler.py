@@ -1,6 +1,7 @@
 """From a graph to an image: lower, place, schedule."""
 
 import numpy as np
+
 from systolith_spec.commands import Rounding
 from systolith_spec.config import AcceleratorConfig
 

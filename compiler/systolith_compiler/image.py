@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+
 from systolith_spec.commands import COMMAND_BYTES
 from systolith_spec.config import AcceleratorConfig, ConfigurationError
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+
 from systolith_golden.arithmetic import activation_range, add_parameters, mean_multiplier, quantize_multiplier
 from systolith_golden.interpreter import check_supported
 from systolith_golden.operators import macs

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+
 from systolith_spec.commands import COMMANDS, Engine, encode
 from systolith_spec.config import AcceleratorConfig
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
+
 from systolith_spec.commands import Rounding
 
 from .emitter import Emitter, PlanError, Slab

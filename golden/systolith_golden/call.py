@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 import numpy as np
+
 from systolith_compiler.graph import Graph, Operator, Tensor, UnsupportedError
 
 from .arithmetic import activation_range

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+
 from systolith_compiler.graph import Graph, ModelError, UnsupportedError
 
 from .call import Call

@@ -1,6 +1,7 @@
 """Operators that only move data: padding, reshaping, transposing, concatenating, slicing, gathering."""
 
 import numpy as np
+
 from systolith_compiler.tflite_shapes import strided_slice_index
 
 from .call import Call

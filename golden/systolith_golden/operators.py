@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+
 from systolith_compiler.graph import Graph, Operator
 
 from . import convolution, elementwise, movement, pooling, tables

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
 from systolith_compiler.graph import Graph
 from systolith_compiler.tflite_reader import parse_tflite
 

@@ -3,10 +3,10 @@
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Component, In, Out
-from systolith_spec.timing import ACCUMULATE_CYCLES
 
 from systolith.block_ram import block_ram
 from systolith.delay import delay
+from systolith_spec.timing import ACCUMULATE_CYCLES
 
 __all__ = ["AccumulatorBuffer", "AccumulatorReadPort"]
 

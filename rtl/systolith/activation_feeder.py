@@ -4,13 +4,13 @@ from amaranth import *
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
-from systolith_spec.timing import MINIMUM_TILE_CYCLES
 
 from systolith.delay import delay
 from systolith.ports import ActivationReadPort
 from systolith.shapes import command_layout
 from systolith.window import Level, WindowWalker
 from systolith.window_access import WindowAccess
+from systolith_spec.timing import MINIMUM_TILE_CYCLES
 
 __all__ = ["ActivationFeeder"]
 

@@ -3,11 +3,6 @@
 from amaranth import *
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
-from systolith_spec.timing import (
-    ACTIVATION_READ_LATENCY,
-    WEIGHT_READ_LATENCY,
-    weight_lead,
-)
 
 from systolith.accumulator_buffer import AccumulatorBuffer, AccumulatorReadPort
 from systolith.activation_feeder import ActivationFeeder
@@ -16,6 +11,11 @@ from systolith.delay import delay
 from systolith.ports import ActivationReadPort, WeightReadPort
 from systolith.shapes import command_layout
 from systolith.weight_feeder import WeightFeeder
+from systolith_spec.timing import (
+    ACTIVATION_READ_LATENCY,
+    WEIGHT_READ_LATENCY,
+    weight_lead,
+)
 
 __all__ = ["ComputeEngine"]
 

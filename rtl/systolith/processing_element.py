@@ -3,9 +3,9 @@
 from amaranth import *
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
-from systolith_spec.timing import MULTIPLIER_LATENCY
 
 from systolith.multiplier import multiplier
+from systolith_spec.timing import MULTIPLIER_LATENCY
 
 __all__ = ["ProcessingElement", "partial_sum_shape"]
 

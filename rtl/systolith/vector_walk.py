@@ -126,7 +126,9 @@ class VectorWalk(Component):
             *(walker.command.payload.context[name].eq(vector[name]) for name in _CONSTANTS),
             walker.command.payload.context.tail.eq(self.command.payload.tail),
         ]
-        load = walker.command.valid & walker.command.ready
+        # The counters are loaded whenever the walker may take a command, which needs no look at command.valid.
+        step, *_ = self._flags(walker)
+        load = step & (~walker.o.valid | walker.o.payload.last.as_value().all())
         entry, column_group = self._count_entries(m, walker, load)
         addr = self._count_destinations(m, walker, load)
         issue = self._describe(m, walker, addr, column_group)
@@ -134,9 +136,9 @@ class VectorWalk(Component):
         return m
 
     def _flags(self, walker):
-        """Position consumed, end of reduction, last group, last pixel of the row, last row."""
+        """Position (if any) consumed, end of reduction, last group, last pixel of the row, last row."""
         last = walker.o.payload.last
-        step = walker.o.valid & walker.o.ready
+        step = walker.o.ready | ~walker.o.valid
         end = last.ky & last.kx if self.config.pooling else Const(1)
         return step, end, last.group, last.x, last.y
 

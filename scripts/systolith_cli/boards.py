@@ -1,8 +1,8 @@
 """`systolith boards`: the boards that can be built for."""
 
 from rich.table import Table
-from systolith_boards.boards import BOARDS
 
+from systolith_boards.boards import BOARDS
 from systolith_cli.errors import guarded
 from systolith_cli.options import JsonOption
 from systolith_cli.output import console, write_json

@@ -1,11 +1,11 @@
 """`systolith configs`: the presets."""
 
 from rich.table import Table
-from systolith_spec.presets import PRESETS
 
 from systolith_cli.errors import guarded
 from systolith_cli.options import JsonOption
 from systolith_cli.output import console, write_json
+from systolith_spec.presets import PRESETS
 
 __all__ = ["configs"]
 

@@ -3,14 +3,14 @@
 from typing import Annotated
 
 import typer
-from systolith_sim.gemm import gemm_graph, gemm_sample
-from systolith_sim.inference import LEVELS
 
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import UserError, guarded
 from systolith_cli.options import ConfigOption, JsonOption, SeedOption
 from systolith_cli.output import console, print_report
 from systolith_cli.run import finish, infer_with_progress
+from systolith_sim.gemm import gemm_graph, gemm_sample
+from systolith_sim.inference import LEVELS
 
 __all__ = ["gemm"]
 

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
-from systolith_compiler.layers import HostLayer
-from systolith_compiler.lowering import lower
-from systolith_compiler.tflite_reader import read_tflite
-from systolith_golden.operators import macs
 
 from systolith_cli.errors import guarded
 from systolith_cli.options import JsonOption
 from systolith_cli.output import console, write_json
+from systolith_compiler.layers import HostLayer
+from systolith_compiler.lowering import lower
+from systolith_compiler.tflite_reader import read_tflite
+from systolith_golden.operators import macs
 
 __all__ = ["info"]
 

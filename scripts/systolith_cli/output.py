@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
 from systolith_sim.inference import InferenceReport
 
 __all__ = ["console", "layer_table", "print_report", "progress_bar", "write_json"]

@@ -6,16 +6,16 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from systolith_compiler.graph import Graph
-from systolith_compiler.tflite_reader import read_tflite
-from systolith_sim.inference import LEVELS, InferenceReport, infer
-from systolith_sim.samples import load_samples, random_sample
-from systolith_spec.config import AcceleratorConfig
 
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import FAILED, UserError, guarded
 from systolith_cli.options import ConfigOption, JsonOption, SeedOption
 from systolith_cli.output import console, print_report, progress_bar, write_json
+from systolith_compiler.graph import Graph
+from systolith_compiler.tflite_reader import read_tflite
+from systolith_sim.inference import LEVELS, InferenceReport, infer
+from systolith_sim.samples import load_samples, random_sample
+from systolith_spec.config import AcceleratorConfig
 
 __all__ = ["finish", "infer_with_progress", "run"]
 

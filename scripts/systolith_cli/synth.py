@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from systolith.accelerator import Accelerator
 from systolith.verilog import to_verilog
 from systolith_boards.boards import BOARDS
 from systolith_boards.boards import board as find_board
 from systolith_boards.report import SynthesisReport, render_table
 from systolith_boards.synthesis import synthesise
-from systolith_spec.config import AcceleratorConfig
-
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import UserError, guarded
 from systolith_cli.options import ConfigOption, JsonOption, OutOption, SeedOption
 from systolith_cli.output import console, progress_bar, write_json
+from systolith_spec.config import AcceleratorConfig
 
 __all__ = ["synth", "synthesise_config"]
 

@@ -1,7 +1,6 @@
 """`systolith verilog`: Verilog and manifest of a configuration."""
 
 from systolith.generate import generate
-
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import guarded
 from systolith_cli.options import ConfigOption, OutOption

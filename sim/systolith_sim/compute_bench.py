@@ -6,6 +6,7 @@ import numpy as np
 from amaranth.hdl import Module
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
 from systolith.accumulator_buffer import AccumulatorReadPort
 from systolith.activation_buffer import ActivationBuffer
 from systolith.compute_engine import ComputeEngine

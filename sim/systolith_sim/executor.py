@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+
 from systolith_compiler.graph import Graph
 from systolith_compiler.image import Image, Step, TensorRecord
 from systolith_golden.call import Call

@@ -1,6 +1,7 @@
 """A matrix product as a network of one FULLY_CONNECTED, for benchmarks."""
 
 import numpy as np
+
 from systolith_compiler.graph import Graph, Operator, Quantization, Tensor
 
 __all__ = ["gemm_graph", "gemm_sample"]

@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+
 from systolith_compiler.compiler import compile_graph
 from systolith_compiler.graph import Graph
 from systolith_compiler.image import Image
 from systolith_golden.cycles import CyclePrediction, predict
 from systolith_golden.interpreter import run_outputs
-from systolith_spec.config import AcceleratorConfig
-
 from systolith_sim.executor import Executor, MachineTarget
 from systolith_sim.network_run import SampleRun, simulate
 from systolith_sim.samples import sample_shape
 from systolith_sim.witness import tflite_micro_outputs
+from systolith_spec.config import AcceleratorConfig
 
 __all__ = ["LEVELS", "InferenceReport", "LayerReport", "infer"]
 

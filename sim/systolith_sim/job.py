@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from systolith_compiler.graph import Graph
 from systolith_compiler.image import Image
 

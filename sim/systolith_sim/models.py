@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+
 from systolith_compiler.graph import Graph
 from systolith_compiler.tflite_reader import read_tflite
 

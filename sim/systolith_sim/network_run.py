@@ -8,13 +8,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+
 from systolith.accelerator import Accelerator
 from systolith.axi import AXI_ID_WIDTH
 from systolith_compiler.graph import Graph
 from systolith_compiler.image import Image
 from systolith_golden.cycles import predict
-from systolith_spec.config import AcceleratorConfig
-
 from systolith_sim.axi_memory import (
     AXI_MEMORY_PUBLIC,
     AXI_MEMORY_SOURCE,
@@ -25,6 +24,7 @@ from systolith_sim.axi_memory import (
 from systolith_sim.cocotb_run import run
 from systolith_sim.job import Job
 from systolith_sim.verilog import to_verilog
+from systolith_spec.config import AcceleratorConfig
 
 __all__ = ["SampleRun", "simulate"]
 

@@ -6,14 +6,14 @@ import cocotb
 import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import RisingEdge, SimTimeoutError, with_timeout
-from systolith_compiler.image import Step
-from systolith_spec.registers import REGISTERS, ErrorCode, register
 
+from systolith_compiler.image import Step
 from systolith_sim.axi_memory import MemoryAccess
 from systolith_sim.cocotb_link import arguments, record
 from systolith_sim.executor import Executor
 from systolith_sim.job import Job
 from systolith_sim.register_driver import RegisterDriver
+from systolith_spec.registers import REGISTERS, ErrorCode, register
 
 _PERIOD_NS = 10
 _START, _CLEAR = 1, 2

@@ -8,6 +8,7 @@ point, as calibration does in a converter. Results of inferences come from the g
 from collections.abc import Collection, Sequence
 
 import numpy as np
+
 from systolith_compiler.graph import Graph, Operator, Quantization, Tensor
 from systolith_compiler.tflite_options import default_options
 from systolith_golden.arithmetic import ACTIVATION_BOUNDS

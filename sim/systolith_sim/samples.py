@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from systolith_compiler.graph import Graph, Tensor
 
 __all__ = ["InputError", "load_samples", "random_sample", "sample_shape"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import flatbuffers
 import numpy as np
 import tflite
+
 from systolith_compiler.graph import Graph, Operator, Tensor
 from systolith_compiler.tflite_options import ACTIVATIONS, KIND_TO_TABLE, OPTION_TABLES, PADDINGS
 

@@ -4,14 +4,14 @@ import random
 from dataclasses import dataclass, field
 
 import numpy as np
-from systolith_golden.machine import Machine
-from systolith_spec.commands import decode, encode
 
 from systolith.accumulator_buffer import AccumulatorBuffer
 from systolith.activation_buffer import ActivationBuffer
 from systolith.parameter_buffer import ParameterBuffer
 from systolith.vector_engine import VectorEngine
+from systolith_golden.machine import Machine
 from systolith_sim.pysim import simulate
+from systolith_spec.commands import decode, encode
 
 __all__ = ["VectorBench", "VectorRun", "random_vector_command"]
 

@@ -3,6 +3,7 @@
 from amaranth.hdl import Module, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
+
 from systolith.accumulator_buffer import AccumulatorBuffer
 from systolith.activation_buffer import ActivationBuffer
 from systolith.parameter_buffer import ParameterBuffer

@@ -7,6 +7,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
+
 from systolith_compiler.graph import Graph
 from systolith_golden.reference import TfliteMicro
 
