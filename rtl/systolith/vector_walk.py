@@ -126,7 +126,7 @@ class VectorWalk(Component):
             *(walker.command.payload.context[name].eq(vector[name]) for name in _CONSTANTS),
             walker.command.payload.context.tail.eq(self.command.payload.tail),
         ]
-        # The counters are loaded whenever the walker may take a command, which needs no look at command.valid.
+        # The counters are loaded whenever the walker may take a command: no need to look at command.valid.
         step, *_ = self._flags(walker)
         load = step & (~walker.o.valid | walker.o.payload.last.as_value().all())
         entry, column_group = self._count_entries(m, walker, load)
