@@ -159,6 +159,8 @@ async def errors_are_reported(dut):
         address = await bench.read("ERROR_ADDRESS")
         assert (status, error & 0xFF, error >> 8 & 0xF) == (6, case["code"], case["engine"]), case
         assert address == case["address"], f"{address:#x} in {case}"
+        # What the failing program has stored is undone.
+        bench.ram.write(bench.base, _unpack(bench.given["memory"]).tobytes())
         status = await bench.run(bench.given["program"])
         assert status == 2
         assert np.array_equal(bench.memory(), _unpack(bench.given["wanted"])), case

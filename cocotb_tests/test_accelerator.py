@@ -132,7 +132,6 @@ def test_errors(simulator, waves):
         case(0x1600, ErrorCode.OUT_OF_RANGE, int(Engine.STORE), BASE + MEMORY),
         case(0x0000, ErrorCode.OUT_OF_RANGE, 15, BASE + 128, LIMIT=128),
     ]
-    # The stores of the failing programs write the result's place, which the good run then overwrites.
     records = run_program(TINY, commands, memory, simulator=simulator, waves=waves, cases=cases,
                           filter="errors_are_reported")
     assert records == [{"cases": 5}]

@@ -98,6 +98,7 @@ class CycleSimulation:
             config, constants, self.events, self.channel, works, program_offset, self._store_command
         )
         self.layer_end: dict[int, float] = {}
+        self.compute_end: dict[int, float] = {}
         self.last_retire = 0.0
         self.write_beats = 0
         self._tokens = [[0] * len(Engine) for _ in Engine]  # [from][to]
@@ -286,6 +287,8 @@ class CycleSimulation:
     def _retire(self, now: float, state: EngineState, work: Work) -> None:
         self.last_retire = max(self.last_retire, now)
         self.layer_end[work.layer] = now
+        if work.engine is Engine.COMPUTE:
+            self.compute_end[work.layer] = now
         state.inflight -= 1
         state.unretired -= 1
         if not state.unretired:

@@ -27,6 +27,8 @@ class CyclePrediction:
         Register CYCLES at the end.
     per_layer : dict of int to int
         Cycle in which the last command of each layer retires.
+    per_layer_compute : dict of int to int
+        Cycle in which the last COMPUTE command of each layer retires; layers without one are missing.
     busy, stall_token, stall_input : dict of str to int
         By engine name: cycles with work in flight; cycles a command waited for a token; cycles lost because a
         client of higher priority had the bank of the activation buffer.
@@ -38,6 +40,7 @@ class CyclePrediction:
 
     total: int
     per_layer: dict[int, int]
+    per_layer_compute: dict[int, int]
     busy: dict[str, int]
     stall_token: dict[str, int]
     stall_input: dict[str, int]
@@ -92,6 +95,7 @@ def predict(
     return CyclePrediction(
         total=int(total),
         per_layer={layer: int(time) for layer, time in sorted(simulation.layer_end.items())},
+        per_layer_compute={layer: int(time) for layer, time in sorted(simulation.compute_end.items())},
         busy=by_engine("busy"),
         stall_token=by_engine("stall_token"),
         stall_input=by_engine("stall_input"),

@@ -2,14 +2,13 @@
 
 from amaranth import *
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import exact_log2
 
 from systolith.axi import AXI_ID_FETCH, axi_read_signature
+from systolith.block_fifo import BlockFifo
 from systolith.ports import DmaError
 from systolith.shapes import MEMORY_WIDTH, command_layout
-from systolith.stream_buffer import StreamBuffer
 from systolith_spec.commands import COMMAND_BYTES, COMMANDS, Engine, Opcode
 from systolith_spec.registers import ErrorCode
 
@@ -184,20 +183,17 @@ class CommandFetcher(Component):
     def _receive(self, m):
         """Prefetch FIFO; returns the stream of its beats."""
         layout = data.StructLayout({"data": self.config.axi_data_width, "resp": 2})
-        m.submodules.fifo = fifo = SyncFIFOBuffered(width=layout.size, depth=self.prefetch_beats)
-        # The block RAM of the FIFO is slow on both sides; the buffer has registers there.
-        m.submodules.fetched = fetched = StreamBuffer(shape=layout)
+        m.submodules.fifo = fifo = BlockFifo(
+            shape=layout, depth=self.prefetch_beats, style=self.config.multiplier_style)
         m.d.comb += [
             # Room was reserved before the request, so the FIFO never refuses a beat.
             self.axi.r.ready.eq(1),
-            fifo.w_en.eq(self.axi.r.valid),
-            fifo.w_data.eq(Cat(self.axi.r.payload.data, self.axi.r.payload.resp)),
-            fetched.i.valid.eq(fifo.r_rdy),
-            fetched.i.payload.as_value().eq(fifo.r_data),
-            fifo.r_en.eq(fetched.i.ready),
+            fifo.i.valid.eq(self.axi.r.valid),
+            fifo.i.payload.data.eq(self.axi.r.payload.data),
+            fifo.i.payload.resp.eq(self.axi.r.payload.resp),
         ]
         m.d.sync += self.progress.eq(self.axi.r.valid)
-        return fetched.o
+        return fifo.o
 
     def _dispatch(self, m, discard, room, exhausted, fetched):
         """Decoder and dispatcher; returns a bit: a beat has been used."""

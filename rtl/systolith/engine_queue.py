@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
-from systolith.block_ram import BlockRam
+from systolith.block_ram import block_ram
 from systolith.shapes import command_layout
 from systolith_spec.commands import COMMAND_BYTES, Engine
 
@@ -117,7 +117,7 @@ class EngineQueue(Component):
         width = self.config.axi_data_width
         beats = COMMAND_BYTES // self.config.axi_bytes
         depth = self.config.queue_commands * beats
-        m.submodules.ram = ram = BlockRam(width=width, depth=depth)
+        m.submodules.ram = ram = block_ram(style=self.config.multiplier_style, width=width, depth=depth)
         stored = Signal(range(depth + 1))
         # Beats whose read has not been issued; a beat is readable the cycle after it was written.
         unread = Signal(range(depth + 1))

@@ -29,7 +29,7 @@ LEVELS = ("rtl", "machine", "tensor")
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer: cycles count from the end of the layer before to its own end, overlap included."""
+    """One layer: cycles count from the end of the layer before to its own end."""
 
     index: int
     op: str
@@ -103,14 +103,18 @@ def _predict(image: Image, memory_latency: int) -> list[CyclePrediction]:
 
 
 def _layers(image: Image, ends: dict[int, int], total: int | None) -> list[LayerReport]:
-    """Cycles of each layer from when the layers end; what follows the last end belongs to the last layer."""
+    """Cycles of each layer from when the layers end; what follows the last end belongs to the last layer.
+
+    A layer of the array ends with its last COMPUTE command: its results are still being requantised under the
+    next layer. Layers overlap, so a layer of the vector unit may end after the one behind it: that one gets 0.
+    """
     reports, last = [], 0
     final = max(ends, default=None)
     for layer in image.layers:
         cycles = None
         if layer.index in ends:
             end = total if layer.index == final and total is not None else ends[layer.index]
-            cycles, last = end - last, end
+            cycles, last = max(0, end - last), max(end, last)
         reports.append(LayerReport(layer.index, layer.op, layer.name, cycles, layer.macs,
                                    _utilization(layer.macs, cycles, image.config)))
     return reports
@@ -175,7 +179,8 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
     cycles = max((run.cycles for run in runs), default=None)
     ends, offset = {}, 0
     for prediction in predictions:
-        ends |= {layer: offset + end for layer, end in prediction.per_layer.items()}
+        layer_ends = prediction.per_layer | prediction.per_layer_compute
+        ends |= {layer: offset + end for layer, end in layer_ends.items()}
         offset += prediction.total
     if runs:
         ends = runs[0].layer_ends

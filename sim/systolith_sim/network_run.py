@@ -44,7 +44,8 @@ class SampleRun:
     counters : dict of str to int
         Performance counters by register name.
     layer_ends : dict of int to int
-        Cycle, from the start, in which the last command of each layer retired.
+        Cycle, from the start, in which each layer ended: its last COMPUTE command retired, or its last VECTOR
+        command if it has no other.
     """
 
     outputs: list[np.ndarray]
@@ -113,7 +114,7 @@ def simulate(image: Image, graph: Graph, samples: Sequence[Sequence[np.ndarray]]
             results = run(
                 _verilog(config), top="testbench", test_module="systolith_sim.network_tb", simulator=simulator,
                 extra_sources=[AXI_MEMORY_SOURCE, _TRACE_SOURCE, wrapper],
-                extra_public=(*AXI_MEMORY_PUBLIC, "retire_trace.last", "retire_trace.now"),
+                extra_public=(*AXI_MEMORY_PUBLIC, "retire_trace.compute", "retire_trace.vector", "retire_trace.now"),
                 plusargs=[f"+memory={folder / 'memory.hex'}", f"+seed={seed}",
                           *memory_plusargs(read_latency=memory_latency, write_latency=memory_latency, stall=stall)],
                 arguments={"job": str(folder)}, optimise="2", waves=waves, timeout_seconds=timeout_seconds)

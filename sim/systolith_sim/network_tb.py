@@ -77,9 +77,11 @@ class SimulationTarget:
         for entry in _COUNTERS:
             self.counters[entry.name] += await self._registers.read(entry.offset)
         for layer in self.layers:
-            cycle = int(self._dut.trace.last[layer].value)
-            if started < cycle <= ended:
-                self.layer_ends[layer] = before + cycle - started
+            for trace in (self._dut.trace.compute, self._dut.trace.vector):
+                cycle = int(trace[layer].value)
+                if started < cycle <= ended:
+                    self.layer_ends[layer] = before + cycle - started
+                    break
         await self._registers.write(register("CONTROL").offset, _CLEAR)
 
 
