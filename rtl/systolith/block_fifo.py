@@ -1,0 +1,111 @@
+"""Deep stream FIFO in block RAM with registered outputs."""
+
+from amaranth import *
+from amaranth.lib import stream
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import Component, In, Out
+from amaranth.utils import ceil_log2
+
+from systolith.block_ram import BlockRam, block_ram
+
+__all__ = ["BlockFifo"]
+
+# Covers the read latency of the block RAM and the return of a credit.
+_OUTPUT_DEPTH = 4
+
+
+class BlockFifo(Component):
+    """First-in first-out queue of ``depth`` items, one item a cycle.
+
+    Dataflow: block RAM (two-cycle reads) -> FIFO of four items, which keeps what was read until it is taken. An
+    item is read when that FIFO has room for it.
+
+    Parameters
+    ----------
+    shape : shape-like
+        Payload.
+    depth : int
+        Items in the block RAM, at least 2; up to four more are in the output.
+    style : str
+        See :func:`systolith.block_ram.block_ram`.
+
+    Members
+    -------
+    i : ``In(stream.Signature(shape))``
+    o : ``Out(stream.Signature(shape))``
+
+    Raises
+    ------
+    ValueError
+        If ``depth`` is below 2.
+    """
+
+    latency = 1 + BlockRam.read_latency + 1
+    """Cycles from an item on ``i`` to the same item on ``o`` when the FIFO is empty."""
+
+    def __init__(self, *, shape, depth, style="generic"):
+        if isinstance(depth, bool) or not isinstance(depth, int) or depth < 2:
+            raise ValueError(f"FIFO depth must be an integer of at least 2, not {depth!r}")
+        self._shape = shape
+        self._depth = depth
+        self._style = style
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    @property
+    def shape(self):
+        """Payload."""
+        return self._shape
+
+    @property
+    def depth(self):
+        """Items in the block RAM."""
+        return self._depth
+
+    @property
+    def style(self):
+        """Style of the block RAM."""
+        return self._style
+
+    def elaborate(self, platform):
+        m = Module()
+        width = Shape.cast(self.shape).width
+        m.submodules.ram = ram = block_ram(style=self.style, width=width, depth=self.depth)
+        m.submodules.output = output = SyncFIFO(width=width, depth=_OUTPUT_DEPTH)
+        stored = Signal(range(self.depth + 1))
+        credits = Signal(range(_OUTPUT_DEPTH + 1), init=_OUTPUT_DEPTH)
+        write_index = Signal(ceil_log2(self.depth))
+        read_index = Signal(ceil_log2(self.depth))
+        write = Signal()
+        s0_read = Signal()
+        taken = Signal()
+        m.d.comb += [
+            self.i.ready.eq(stored != self.depth),
+            write.eq(self.i.valid & self.i.ready),
+            # ``stored`` counts a written item a cycle later: never is a word read that is being written.
+            s0_read.eq((stored != 0) & (credits != 0)),
+            ram.w_en.eq(write),
+            ram.w_addr.eq(write_index),
+            ram.w_data.eq(self.i.payload),
+            ram.r_en.eq(s0_read),
+            ram.r_addr.eq(read_index),
+        ]
+        for strobe, index in ((write, write_index), (s0_read, read_index)):
+            with m.If(strobe):
+                m.d.sync += index.eq(Mux(index == self.depth - 1, 0, index + 1))
+        s1_valid = Signal()
+        s2_valid = Signal()
+        m.d.sync += [
+            stored.eq(stored + write - s0_read),
+            credits.eq(credits + taken - s0_read),
+            s1_valid.eq(s0_read),
+            s2_valid.eq(s1_valid),
+        ]
+        m.d.comb += [
+            output.w_en.eq(s2_valid),
+            output.w_data.eq(ram.r_data),
+            self.o.valid.eq(output.r_rdy),
+            Value.cast(self.o.payload).eq(output.r_data),
+            output.r_en.eq(self.o.ready),
+            taken.eq(output.r_rdy & output.r_en),
+        ]
+        return m
