@@ -116,6 +116,7 @@ def test_errors(simulator, waves):
         0x1000: [encode("STORE", signal=VECTOR, memory=RESULT, **load), encode("VECTOR", wait=LOAD), encode("END")],
         0x1200: [encode("LOAD", memory=MEMORY - 32, **load), encode("END")],
         0x1400: [encode("LOAD", memory=DATA, **load), bytes([9]) + bytes(63), encode("END")],
+        MEMORY - 64: [encode("LOAD", memory=DATA, **load)],
         0x1600: [encode("STORE", memory=RESULT, **load), encode("STORE", memory=MEMORY, **load), encode("END")],
     }
     for offset, program in programs.items():
@@ -130,7 +131,7 @@ def test_errors(simulator, waves):
         case(0x1200, ErrorCode.OUT_OF_RANGE, int(Engine.LOAD), BASE + MEMORY - 32),
         case(0x1400, ErrorCode.BAD_COMMAND, 15, BASE + 0x1440),
         case(0x1600, ErrorCode.OUT_OF_RANGE, int(Engine.STORE), BASE + MEMORY),
-        case(0x0000, ErrorCode.OUT_OF_RANGE, 15, BASE + 128, LIMIT=128),
+        case(MEMORY - 64, ErrorCode.OUT_OF_RANGE, 15, BASE + MEMORY),
     ]
     records = run_program(TINY, commands, memory, simulator=simulator, waves=waves, cases=cases,
                           filter="errors_are_reported")
