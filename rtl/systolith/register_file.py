@@ -1,5 +1,8 @@
 """AXI4-Lite subordinate generated from a register table."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth import *
 from amaranth.lib.wiring import Component, In, Out
 
@@ -153,7 +156,8 @@ class RegisterFile(Component):
             m.d.comb += output.eq(held)
 
     def _read(self, m):
-        address = Signal(REGISTER_ADDRESS_WIDTH - 2)
+        # Decoded before it is registered: what follows is one wide and-or, shallower than a multiplexer.
+        selected = Signal(len(self.registers))
         address_held = Signal()
         read = Signal()
         m.d.comb += [
@@ -161,17 +165,20 @@ class RegisterFile(Component):
             read.eq(address_held & (~self.s_axil_rvalid | self.s_axil_rready)),
         ]
         with m.If(self.s_axil_arvalid & self.s_axil_arready):
-            m.d.sync += [address.eq(self.s_axil_araddr[2:]), address_held.eq(1)]
+            m.d.sync += address_held.eq(1)
+        with m.If(~address_held):
+            m.d.sync += [selected[index].eq(self.s_axil_araddr[2:] == entry.offset // 4)
+                         for index, entry in enumerate(self.registers)]
         with m.If(self.s_axil_rready):
             m.d.sync += self.s_axil_rvalid.eq(0)
         with m.If(read):
-            m.d.sync += [address_held.eq(0), self.s_axil_rvalid.eq(1)]
-            with m.Switch(address):
-                for entry in self.registers:
-                    with m.Case(entry.offset // 4):
-                        m.d.sync += [self.s_axil_rdata.eq(self._value(entry)), self.s_axil_rresp.eq(_OKAY)]
-                with m.Default():
-                    m.d.sync += [self.s_axil_rdata.eq(0), self.s_axil_rresp.eq(_SLVERR)]
+            terms = [self._value(entry) & selected[index].replicate(32) for index, entry in enumerate(self.registers)]
+            m.d.sync += [
+                address_held.eq(0),
+                self.s_axil_rvalid.eq(1),
+                self.s_axil_rdata.eq(reduce(or_, terms)),
+                self.s_axil_rresp.eq(Mux(selected.any(), _OKAY, _SLVERR)),
+            ]
 
     def _value(self, entry):
         if entry.access == "wo":

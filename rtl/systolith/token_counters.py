@@ -32,7 +32,7 @@ class TokenCounters(Component):
     available : ``Out(ArrayLayout(4, 4))``
         ``available[c][p]``: there is a token from p for c. Constantly 0 for p = c.
     overflow : ``Out(1)``
-        A token was lost in the previous cycle.
+        A token was lost two cycles ago.
     overflow_engine : ``Out(4)``
         Its producer.
     """
@@ -60,32 +60,34 @@ class TokenCounters(Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.sync += self.overflow.eq(0)
+        lost = Signal(len(Engine))
         for producer in Engine:
-            for consumer in Engine:
-                if producer != consumer:
-                    self._counter(m, producer, consumer)
-        with m.If(self.clear):
-            m.d.sync += self.overflow.eq(0)
+            counters = [self._counter(m, producer, consumer) for consumer in Engine if producer != consumer]
+            m.d.comb += lost[producer].eq(Cat(counters).any())
+        m.d.sync += self.overflow.eq(lost.any() & ~self.clear)
+        for producer in reversed(Engine):
+            with m.If(lost[producer]):
+                m.d.sync += self.overflow_engine.eq(producer)
         return m
 
     def _counter(self, m, producer, consumer):
         give = self.give[producer][consumer]
         take = self.take[consumer][producer]
         name = f"{producer.name.lower()}_{consumer.name.lower()}"
+        lost = Signal(name=f"lost_{name}")
         count = Signal(self.width, name=f"count_{name}")
         # A register of its own, so that a token gate sees one bit and not a wide comparison.
         available = Signal(name=f"available_{name}")
         m.d.comb += self.available[consumer][producer].eq(available)
         full = Signal(name=f"full_{name}")
         m.d.comb += full.eq(count.all())
+        m.d.sync += lost.eq(give & ~take & full & ~self.clear)
         with m.If(self.clear):
             m.d.sync += [count.eq(0), available.eq(0)]
-        with m.Elif(give & ~take & full):
-            m.d.sync += [self.overflow.eq(1), self.overflow_engine.eq(producer)]
-        with m.Elif(give ^ take):
+        with m.Elif((give ^ take) & ~(give & full)):
             # One adder: plus or minus one.
             m.d.sync += [
                 count.eq(count + Cat(Const(1, 1), take.replicate(self.width - 1))),
                 available.eq(give | count[1:].any()),
             ]
+        return lost
