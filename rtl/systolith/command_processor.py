@@ -219,58 +219,34 @@ class CommandProcessor(Component):
         # While settling, the limit of the watchdog has time to change to that of draining.
         m.d.sync += settling.eq(~running & (settle != 0))
 
-        def record(code, engine, address=0, response=0):
-            m.d.sync += [
-                failed.eq(1), error.code.eq(code), error_engine.eq(engine),
-                error.address.eq(address), error.response.eq(response),
-            ]
+        failure, failure_engine = self._failure(
+            m, fetcher.error, busy, overflow, overflow_engine, strobes["abort"], watchdog.expired)
 
         def forget():
             m.d.sync += [done.eq(0), failed.eq(0), error.eq(0), error_engine.eq(0)]
 
+        def fail():
+            m.d.sync += [failed.eq(1), error.eq(failure), error_engine.eq(failure_engine)]
+            m.d.sync += [running.eq(0), settle.eq(self.settle_cycles)]
+            m.next = "STOP"
+
         with m.If(strobes["clear"]):
             forget()
         with m.FSM():
-            with m.State("IDLE"):
-                with m.If(strobes["start"]):
-                    forget()
-                    m.d.comb += counters.clear.eq(1)
-                    m.d.sync += [
-                        busy.eq(1), self.base.eq(registers.value_base), self.limit.eq(registers.value_limit),
-                    ]
-                    m.next = "PREPARE"
+            with m.State("IDLE"), m.If(strobes["start"]):
+                forget()
+                m.d.comb += counters.clear.eq(1)
+                m.d.sync += [busy.eq(1), self.base.eq(registers.value_base), self.limit.eq(registers.value_limit)]
+                m.next = "PREPARE"
             with m.State("PREPARE"):
-                with m.If(strobes["abort"]):
-                    record(ErrorCode.NONE, _SELF)
-                    m.next = "STOP"
-                with m.Elif(watchdog.expired):
-                    record(ErrorCode.WATCHDOG, _SELF)
-                    m.next = "STOP"
+                with m.If(failure.valid):
+                    fail()
                 with m.Elif(quiet):
                     m.d.sync += [running.eq(1), fetch.eq(1)]
                     m.next = "RUN"
             with m.State("RUN"):
-                stop = Signal()
-                m.d.comb += stop.eq(1)
-                with m.If(fetcher.error.valid):
-                    record(fetcher.error.code, _SELF, fetcher.error.address, fetcher.error.response)
-                with m.Elif(self.load_error.valid):
-                    record(self.load_error.code, Engine.LOAD, self.load_error.address,
-                           self.load_error.response)
-                with m.Elif(self.store_error.valid):
-                    record(self.store_error.code, Engine.STORE, self.store_error.address,
-                           self.store_error.response)
-                with m.Elif(overflow):
-                    record(ErrorCode.TOKEN_OVERFLOW, overflow_engine)
-                with m.Elif(strobes["abort"]):
-                    record(ErrorCode.NONE, _SELF)
-                with m.Elif(watchdog.expired):
-                    record(ErrorCode.WATCHDOG, _SELF)
-                with m.Else():
-                    m.d.comb += stop.eq(0)
-                with m.If(stop):
-                    m.d.sync += [running.eq(0), settle.eq(self.settle_cycles)]
-                    m.next = "STOP"
+                with m.If(failure.valid):
+                    fail()
                 with m.Elif(finished):
                     m.d.sync += [running.eq(0), busy.eq(0), done.eq(1)]
                     m.next = "IDLE"
@@ -280,6 +256,32 @@ class CommandProcessor(Component):
                 with m.Elif(quiet | watchdog.expired):
                     m.d.sync += [busy.eq(0), done.eq(1)]
                     m.next = "IDLE"
+
+    def _failure(self, m, fetch_error, busy, overflow, overflow_engine, abort, expired):
+        """Registered: the error to report if the run stops now (``valid``: it must), and its engine."""
+        failure = Signal(DmaError)
+        engine = Signal(4)
+        m.d.sync += failure.valid.eq(0)
+
+        def fail(code, source, address=0, response=0):
+            m.d.sync += [
+                failure.valid.eq(busy), failure.code.eq(code), failure.address.eq(address),
+                failure.response.eq(response), engine.eq(source),
+            ]
+
+        with m.If(fetch_error.valid):
+            fail(fetch_error.code, _SELF, fetch_error.address, fetch_error.response)
+        for source, record in ((Engine.LOAD, self.load_error), (Engine.STORE, self.store_error)):
+            # Not what an engine still has to say about an earlier run while it drains.
+            with m.Elif(record.valid & ~self.abort):
+                fail(record.code, source, record.address, record.response)
+        with m.Elif(overflow):
+            fail(ErrorCode.TOKEN_OVERFLOW, overflow_engine)
+        with m.Elif(abort):
+            fail(ErrorCode.NONE, _SELF)
+        with m.Elif(expired):
+            fail(ErrorCode.WATCHDOG, _SELF)
+        return failure, engine
 
     def _watchdog(self, m, registers, fetcher, running, busy, restart):
         m.submodules.watchdog = watchdog = Watchdog()
