@@ -14,12 +14,11 @@ import numpy as np
 from rich.columns import Columns
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from systolith.generate import generate
 from systolith_boards.report import render_table
 from systolith_cli.errors import guarded
-from systolith_cli.output import print_report
+from systolith_cli.output import Activities, print_report
 from systolith_cli.synth import synthesise_config
 from systolith_compiler.tflite_reader import read_tflite
 from systolith_sim.inference import infer
@@ -56,20 +55,17 @@ def main() -> None:
               f"cycle-accurate RTL.\nMeanwhile {arguments.synth_config} is synthesised for the ULX3S-85F. The first run "
               "also compiles the simulator and the WebAssembly tools.")
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=out, refresh_per_second=4) as progress, ThreadPoolExecutor(2) as pool:
-        bars = [progress.add_task(text, total=total) for text, total in (
-            ("simulating", len(samples)), (f"synthesising {arguments.synth_config}", 1.0))]
+    texts = f"simulating {len(samples)} digits", f"synthesising {arguments.synth_config}"
+    with Activities(out, *texts) as activities, ThreadPoolExecutor(2) as pool:
         synthesis = pool.submit(
             synthesise_config, preset(arguments.synth_config), "ulx3s-85f", _BUILD / "synth", 1,
-            lambda what, fraction: progress.update(bars[1], completed=fraction, description=f"synthesis: {what}"))
+            lambda what, fraction: activities.update(1, fraction, f"{texts[1]}: {what}"))
         simulation = pool.submit(
             infer, graph, preset(arguments.config), samples, model=model,
-            progress=lambda done: progress.update(bars[0], completed=done, description=f"simulating: {done} digits done"))
+            progress=lambda done: activities.update(0, done / len(samples), f"{texts[0]}: {done} done"))
         report = simulation.result()
-        progress.update(bars[0], completed=len(samples))
+        activities.update(0, 1.0, "simulation finished")
         netlist = synthesis.result()
-        progress.update(bars[1], completed=1.0)
 
     guesses = report.outputs[0].reshape(len(samples), -1).argmax(axis=1)
     out.print(Columns([Panel(_picture(image), title=f"[green]{guess}" if guess == label else f"[red]{guess} ({label})",

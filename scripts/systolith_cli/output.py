@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -12,9 +11,10 @@ from rich.table import Table
 
 from systolith_sim.inference import InferenceReport
 
-__all__ = ["console", "layer_table", "print_report", "progress_bar", "write_json"]
+__all__ = ["Activities", "console", "layer_table", "print_report", "write_json"]
 
 _BAR = 24
+_SECONDS_BETWEEN_LINES = 10
 
 
 def console(json_path: Path | None = None) -> Console:
@@ -33,14 +33,41 @@ def write_json(path: Path | None, values: dict | list) -> None:
         path.write_text(text)
 
 
-@contextmanager
-def progress_bar(out: Console, description: str, total: int | None) -> Iterator[Progress]:
-    """Progress bar with one task; finishes when the block ends."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:g}/{task.total:g}"),
-               TimeElapsedColumn())
-    with Progress(*columns, console=out, transient=out.is_terminal) as progress:
-        progress.add_task(description, total=total)
-        yield progress
+class Activities:
+    """Progress of things that run side by side: bars on a terminal, now and then a line elsewhere.
+
+    Parameters
+    ----------
+    out : Console
+    descriptions : str
+        One for each activity, in the order of the indices that `update` takes.
+    """
+
+    def __init__(self, out: Console, *descriptions: str):
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        self._out = out
+        self._bars = Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
+        self._tasks = [self._bars.add_task(text, total=1.0) for text in descriptions]
+        self._said = [0.0] * len(descriptions)
+        self._began = time.monotonic()
+        if not out.is_terminal:
+            for text in descriptions:
+                out.print(text)
+
+    def __enter__(self) -> "Activities":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bars.stop()
+
+    def update(self, index: int, fraction: float, description: str) -> None:
+        """Show how far an activity is, from 0 to 1, and what it is doing; may be called from any thread."""
+        self._bars.update(self._tasks[index], completed=fraction, description=description)
+        now = time.monotonic()
+        if not self._out.is_terminal and now - self._said[index] >= _SECONDS_BETWEEN_LINES:
+            self._said[index] = now
+            self._out.print(f"  {now - self._began:4.0f} s  {description} ({fraction:.0%})")
 
 
 def layer_table(report: InferenceReport) -> Table:

@@ -10,7 +10,7 @@ import typer
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import FAILED, UserError, guarded
 from systolith_cli.options import ConfigOption, JsonOption, SeedOption
-from systolith_cli.output import console, print_report, progress_bar, write_json
+from systolith_cli.output import Activities, console, print_report, write_json
 from systolith_compiler.graph import Graph
 from systolith_compiler.tflite_reader import read_tflite
 from systolith_sim.inference import LEVELS, InferenceReport, infer
@@ -64,10 +64,10 @@ def run(
 def infer_with_progress(out, graph: Graph, config: AcceleratorConfig, samples: list, **arguments) -> InferenceReport:
     """`infer` behind a progress bar."""
     what = "building and simulating" if arguments.get("level", "rtl") == "rtl" else "running"
-    with progress_bar(out, f"{what} {graph.name} on {config.name}", len(samples)) as progress:
-        task = progress.task_ids[0]
-        report = infer(graph, config, samples, progress=lambda done: progress.update(task, completed=done), **arguments)
-        progress.update(task, completed=len(samples))
+    text = f"{what} {graph.name} on {config.name}"
+    with Activities(out, text) as activities:
+        report = infer(graph, config, samples, **arguments, progress=lambda done: activities.update(
+            0, done / len(samples), f"{text}: {done} of {len(samples)} samples"))
     return report
 
 

@@ -16,7 +16,7 @@ from systolith_boards.synthesis import synthesise
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import UserError, guarded
 from systolith_cli.options import ConfigOption, JsonOption, OutOption, SeedOption
-from systolith_cli.output import console, progress_bar, write_json
+from systolith_cli.output import Activities, console, write_json
 from systolith_spec.config import AcceleratorConfig
 
 __all__ = ["synth", "synthesise_config"]
@@ -46,9 +46,9 @@ def synth(
         raise UserError(f"Board must be one of {', '.join(BOARDS)}, not {board!r}")
     screen = console(json)
     accelerator = find_config(config)
-    with progress_bar(screen, f"synthesising {accelerator.name} for {board}", 1.0) as bar:
-        task = bar.task_ids[0]
-        report = synthesise_config(accelerator, board, out, seed, lambda what, fraction: bar.update(
-            task, completed=round(fraction, 2), description=f"{accelerator.name} for {board}: {what}"))
+    text = f"synthesising {accelerator.name} for {board}"
+    with Activities(screen, text) as activities:
+        report = synthesise_config(accelerator, board, out, seed,
+                                   lambda what, fraction: activities.update(0, fraction, f"{text}: {what}"))
     screen.print(render_table(report))
     write_json(json, report.to_json())
