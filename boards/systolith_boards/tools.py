@@ -125,4 +125,5 @@ def run_tool(
             process.kill()
             raise
     if status != 0:
-        raise SynthesisError(f"{tool.name}: {error or f'ended with status {status}'}")
+        ended = f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        raise SynthesisError(f"{tool.name}: {error or ended}")

@@ -125,9 +125,15 @@ class VectorEngine(Component):
         returned, write_idle = Signal(), Signal()
         last_source = Signal(reset_less=True)
 
-        switching = (source != last_source) & (elements.r_rdy | pipeline.active)
+        # The grant comes late in the cycle: what it starts is queued a cycle later, long before the data is back.
+        issued = Signal()
+        issued_element = Signal(element_layout(config), reset_less=True)
+        issued_destination = Signal(destination_layout(config), reset_less=True)
+        room = elements.w_rdy & ~(issued & (elements.w_level == _READS - 1))
+
+        switching = (source != last_source) & (elements.r_rdy | issued | pipeline.active)
         fenced = issue.fence & ~((credits == depth) & write_idle)
-        allowed = accesses.valid & elements.w_rdy & ~(element.first & (credits == 0)) & ~switching & ~fenced
+        allowed = accesses.valid & room & ~(element.first & (credits == 0)) & ~switching & ~fenced
         ready = Mux(source, self.activation_read.ready, self.accumulator_read.ready)
         fire = allowed & ready
         m.d.comb += [
@@ -137,10 +143,15 @@ class VectorEngine(Component):
             self.accumulator_read.valid.eq(allowed & ~source),
             accesses.ready.eq(fire),
             self.stall_input.eq(allowed & ~ready),
-            elements.w_data.eq(element),
-            elements.w_en.eq(fire),
-            destinations.w_data.eq(issue.destination),
-            destinations.w_en.eq(fire & element.last),
+            elements.w_data.eq(issued_element),
+            elements.w_en.eq(issued),
+            destinations.w_data.eq(issued_destination),
+            destinations.w_en.eq(issued & issued_element.last),
+        ]
+        m.d.sync += [
+            issued.eq(fire),
+            issued_element.eq(element),
+            issued_destination.eq(issue.destination),
         ]
         m.d.sync += credits.eq(credits + returned - (fire & element.first))
         with m.If(fire):
