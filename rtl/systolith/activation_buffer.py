@@ -96,8 +96,16 @@ class ActivationBuffer(Component):
         offset, word, _ = self._fields(addr)
         return word.all() & offset.any() if self.config.activation_banks > 1 else Const(0)
 
+    def _may_straddle(self, addr):
+        """What arbitration takes for straddling, a single LUT: the last sixteenth of a bank, whatever the offset."""
+        _, word, _ = self._fields(addr)
+        return word[-4:].all() if self.config.activation_banks > 1 else Const(0)
+
     def _arbitrate(self, m, ports, direction):
         """Grant requests, first port first.
+
+        A port claims the following bank too when it may straddle, which costs others a cycle now and then near
+        the end of a bank but keeps the comparison of whole addresses out of the grant.
 
         Returns (port, wants, first, second) for each port: bit k of ``wants`` says that the port asks for
         bank k; bit k of ``first`` and ``second`` that it was granted bank k for the lanes in the bank of its
@@ -110,13 +118,15 @@ class ActivationBuffer(Component):
             _, _, bank = self._fields(port.addr)
             home = Signal(banks, name=f"{direction}_{name}_home")
             spill = Signal(banks, name=f"{direction}_{name}_spill")
+            claim = Signal(banks, name=f"{direction}_{name}_claim")
             wants = Signal(banks, name=f"{direction}_{name}_wants")
             m.d.comb += [
                 home.eq(1 << bank),
                 # With one bank the wrapped lanes are in the same bank, whose row counter wraps.
                 spill.eq(Mux(self._straddles(port.addr), home.rotate_left(1), 0) if banks > 1 else home),
-                wants.eq(Mux(port.valid, home | spill, 0)),
-                port.ready.eq(~((home | spill) & taken).any()),
+                claim.eq(home | Mux(self._may_straddle(port.addr), home.rotate_left(1), 0)),
+                wants.eq(Mux(port.valid, claim, 0)),
+                port.ready.eq(~(claim & taken).any()),
             ]
             granted = port.valid & port.ready
             # Lanes that stay in the bank but wrap to the next row are enabled unless they spill.
