@@ -15,7 +15,7 @@ class ErrorCode(IntEnum):
     """Why a run stopped (register ERROR, field code)."""
 
     NONE = 0
-    READ_RESPONSE = 1      # AXI read answered SLVERR or DECERR; ERROR_ADDRESS is the address of the burst
+    READ_RESPONSE = 1      # AXI read answered SLVERR or DECERR; ERROR_ADDRESS is that of the burst, or of the command read
     WRITE_RESPONSE = 2     # AXI write answered SLVERR or DECERR; ERROR_ADDRESS is the address of the burst
     BAD_COMMAND = 3        # unknown opcode or field; ERROR_ADDRESS is the address of the command
     WATCHDOG = 4           # no engine retired a command for WATCHDOG cycles
