@@ -13,7 +13,7 @@ from systolith_compiler.lowering import lower
 from systolith_compiler.program import Program, Region
 from systolith_compiler.tflite_reader import read_tflite
 from systolith_golden.interpreter import run_outputs
-from systolith_golden.machine import HazardError, Machine
+from systolith_golden.machine import HazardError, Machine, MachineError
 from systolith_sim.executor import Executor, MachineTarget
 from systolith_sim.models import model_inputs, model_path
 from systolith_sim.random_networks import NetworkBuilder, random_inputs, random_network
@@ -152,7 +152,7 @@ def test_each_needed_token_is_needed():
             del values["opcode"]
             at = step.program + 64 * i
             memory[at:at + 64] = np.frombuffer(encode(name, **values), np.uint8)
-        with pytest.raises((HazardError, Exception)):
+        with pytest.raises((HazardError, MachineError)):
             Machine(TINY, memory, check_hazards=True).run(step.program)
         caught += 1
     assert caught == len(waiting[:25])

@@ -77,10 +77,7 @@ def candidates(lowered: Lowered, config: AcceleratorConfig):
         With growing staging areas; the scheduler takes the first that lets every layer be tiled.
     """
     bank = config.activation_bytes // config.activation_banks
-    if config.activation_banks == 1:
-        bounds = [(0, bank)]
-    else:
-        bounds = [(index * bank, bank) for index in range(config.activation_banks)]
+    bounds = [(index * bank, bank) for index in range(config.activation_banks)]
     for eighths in (0, 2, 4, 6, 8):
         placement = Placement()
         banks = []
