@@ -186,21 +186,14 @@ class StoreEngine(Component):
             fire.eq(response.valid & response.ready),
             expected.r_en.eq(response.valid),
         ]
-        m.d.sync += [self.retire.eq(fire & last & ~self.abort), self.error.valid.eq(0)]
-        with m.If(self.abort):
-            m.d.sync += reported.eq(0)
-        with m.Elif(fire & response.payload.resp[1]):
-            m.d.sync += [
-                self.error.valid.eq(1),
-                self.error.code.eq(ErrorCode.WRITE_RESPONSE),
-                self.error.address.eq(address),
-                self.error.response.eq(response.payload.resp),
-            ]
-        with m.Elif(walker.out_of_range & ~reported):
-            m.d.sync += [
-                self.error.valid.eq(1),
-                self.error.code.eq(ErrorCode.OUT_OF_RANGE),
-                self.error.address.eq(walker.address),
-                self.error.response.eq(0),
-                reported.eq(1),
-            ]
+        # The record needs no enable: it counts with `valid` only.
+        failed = response.valid & response.payload.resp[1]
+        out_of_range = walker.out_of_range & ~reported & ~failed
+        m.d.sync += [
+            self.retire.eq(fire & last & ~self.abort),
+            self.error.valid.eq(((failed & expected.r_rdy) | out_of_range) & ~self.abort),
+            self.error.code.eq(Mux(failed, ErrorCode.WRITE_RESPONSE, ErrorCode.OUT_OF_RANGE)),
+            self.error.address.eq(Mux(failed, address, walker.address)),
+            self.error.response.eq(Mux(failed, response.payload.resp, 0)),
+            reported.eq((reported | out_of_range) & ~self.abort),
+        ]
