@@ -26,10 +26,10 @@ class VectorEngine(Component):
     """Execute VECTOR and PARAMS commands.
 
     Dataflow: dispatcher (order, banks) -> walk (addresses) -> request register -> read of the accumulator or
-    activation buffer -> pipeline (reduction, requantization) -> queue of results -> write to the activation buffer. The pipeline
-    cannot stop; a read that starts a reduction is issued only when the result queue has room for its
-    result, so a write port that is taken stops the reads in time. One element is read, and one result
-    written, per cycle when no port is taken; consecutive commands follow without a gap.
+    activation buffer -> pipeline (reduction, requantization) -> queue of results -> write to the activation
+    buffer. The pipeline cannot stop; a read that starts a reduction is issued only when the result queue has
+    room for its result, so a write port that is taken stops the reads in time. One element is read, and one
+    result written, per cycle when no port is taken; consecutive commands follow without a gap.
 
     The walk waits before the first element of a command (1) with the fence bit, until all earlier results are
     written; (2) whose source differs from that of the command before, until the reads of that are reduced.
