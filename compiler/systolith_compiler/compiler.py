@@ -8,13 +8,12 @@ from systolith_spec.config import AcceleratorConfig
 from .emitter import Emitter, PlanError
 from .graph import Graph, UnsupportedError
 from .image import Image, LayerRecord, Step, TensorRecord
-from .layers import HostLayer, Layer, MatrixLayer, Storage, WindowLayer
+from .layers import HostLayer, Layer, Storage, WindowLayer
 from .lowering import Lowered, lower
-from .matrix_schedule import MatrixSchedule
 from .memory_map import MemoryMap
 from .placement import Placement, candidates
+from .plan_search import best_schedule
 from .program import Program
-from .window_schedule import WindowSchedule
 
 __all__ = ["compile_graph"]
 
@@ -83,7 +82,7 @@ class _Compilation:
         steps = []
         for program, layers in programs:
             if program is not None:
-                program._sizes["memory"] = self.memory.size
+                program.set_memory(self.memory.size)
                 commands = program.encode()
                 steps.append(Step(program=self.memory.add(b"".join(commands), 4096), commands=len(commands)))
             steps += [Step(operator=operator) for layer in layers for operator in layer.operators]
@@ -147,10 +146,10 @@ class _Compilation:
             if not programs or programs[-1][1]:
                 programs.append((Program(self.config), []))
                 self.emitter.begin(programs[-1][0])
-            self.emitter.layer_index = index
-            schedule = MatrixSchedule if isinstance(layer, MatrixLayer) else WindowSchedule
+            self.emitter.begin_layer(index)
+            following = self.lowered.layers[index + 1:index + 2]
             try:
-                schedule(layer, self.emitter).emit()
+                best_schedule(layer, self.emitter, following).emit()
             except PlanError as error:
                 raise _LayerError(layer, error) from None
         return programs

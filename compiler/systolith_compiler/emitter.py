@@ -1,5 +1,6 @@
 """What all schedulers share: the program being written, and what each buffer holds at this point of it."""
 
+from copy import copy
 from dataclasses import dataclass
 
 from systolith_spec.config import AcceleratorConfig
@@ -11,7 +12,7 @@ from .program import Program, Region
 
 __all__ = ["Emitter", "PlanError", "Slab"]
 
-_LOAD_PIECE = 4096  # resident inputs arrive in pieces, so that work on the first rows starts early
+_LEAST_LOAD_BEATS = 32  # resident inputs arrive as they are needed, but in pieces that are worth a command
 
 
 class PlanError(Exception):
@@ -46,6 +47,12 @@ class _Ring:
         self.size = size
         self.position = 0
         self.held: dict[object, tuple[int, int]] = {}
+
+    def copy(self) -> "_Ring":
+        """A ring of its own with the same contents."""
+        other = copy(self)
+        other.held = dict(self.held)
+        return other
 
     def find(self, key: object) -> int | None:
         """Address of an item that has not been overwritten."""
@@ -89,15 +96,35 @@ class Emitter:
         self.weights = _Ring(config.weight_bytes)
         self.parameters = _Ring(config.parameter_bytes)
         self.program: Program
+        self.layer_starts: list[int] = []  # first command of each layer of the program
         self._unloaded = {storage: 0 for storage in preloaded}  # bytes that have been loaded so far
         self._tables: list[object] = [None, None]               # what each bank of the lane tables holds
         self._table_turn = 0
         self._accumulator_half = 0
+        self._accumulators_used = [0, 0]  # next entry of each half
 
     def begin(self, program: Program) -> None:
         """Continue in another program; the buffers keep their contents, the lane tables do not."""
         self.program = program
+        self.layer_starts = []
         self._tables = [None, None]
+
+    def begin_layer(self, index: int) -> None:
+        """Append commands of another layer from now on."""
+        self.layer_index = index
+        self.layer_starts.append(len(self.program.commands))
+
+    def trial(self, first: int) -> "Emitter":
+        """A copy to try plans with: its program begins with command `first`, and memory gets no contents."""
+        other = copy(self)
+        other.memory = self.memory.trial()
+        other.program = self.program.trial(first)
+        other.weights, other.parameters = self.weights.copy(), self.parameters.copy()
+        other.layer_starts = []
+        other._unloaded = dict(self._unloaded)
+        other._tables = list(self._tables)
+        other._accumulators_used = list(self._accumulators_used)
+        return other
 
     def append(self, name: str, **arguments) -> None:
         """Append a command of the current layer."""
@@ -175,12 +202,13 @@ class Emitter:
         done = self._unloaded.get(storage)
         if done is None or storage not in self.placement.resident:
             return
-        stop = min(storage.size, -(-(view.offset + stop) // _LOAD_PIECE) * _LOAD_PIECE)
-        while done < stop:
-            piece = min(_LOAD_PIECE, stop - done)
-            self.transfer("LOAD", self.homes[storage] + done, self.placement.resident[storage] + done, piece)
-            done += piece
-        self._unloaded[storage] = done
+        stop = min(storage.size, self.align(view.offset + stop))
+        if stop > done:
+            least = _LEAST_LOAD_BEATS * self.config.axi_bytes
+            stop = max(stop, done + least)
+            stop = storage.size if stop + least > storage.size else stop
+            self.transfer("LOAD", self.homes[storage] + done, self.placement.resident[storage] + done, stop - done)
+            self._unloaded[storage] = stop
 
     def load_block(self, view: View, buffer: int, y: tuple[int, int], x: tuple[int, int], c: tuple[int, int]) -> Slab:
         """Load a block of a tensor in main memory into the buffer, densely."""
@@ -223,10 +251,16 @@ class Emitter:
         return self.tables(("uniform", *values.items()), bias_immediate=1, scale_immediate=1,
                            channels=self.config.vector_lanes, **values)
 
-    def next_accumulators(self) -> int:
-        """First entry of the accumulator half to use next."""
+    def next_accumulators(self, entries: int) -> int:
+        """First of so many accumulator entries to use next: the halves take turns, and each is a ring."""
+        depth = self.config.accumulator_depth
         self._accumulator_half ^= 1
-        return self._accumulator_half * self.config.accumulator_depth
+        half = self._accumulator_half
+        start = self._accumulators_used[half]
+        if start + entries > depth:
+            start = 0
+        self._accumulators_used[half] = start + entries
+        return half * depth + start
 
     def add(self, residual: Residual, a: Slab, b: Slab, target: Slab, y: tuple[int, int], x: tuple[int, int],
             c: tuple[int, int]) -> None:

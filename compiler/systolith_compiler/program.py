@@ -21,11 +21,16 @@ _GRANULE = {"activation": 4, "weight": 16, "parameter": 4, "accumulator": 1, "me
 
 
 class Region(NamedTuple):
-    """Bytes (accumulator: entries) start to stop - 1 of a space."""
+    """Bytes (accumulator: entries) start to stop - 1 of a space; with a pitch, only `width` bytes in every `pitch`.
+
+    A group of channels of a tensor is such a comb: `pitch` is the pixel pitch, `width` the channels.
+    """
 
     space: str
     start: int
     stop: int
+    pitch: int = 0
+    width: int = 0
 
 
 @dataclass(eq=False)
@@ -56,6 +61,17 @@ class Program:
             "accumulator": config.accumulator_entries, "memory": memory_size,
         }
         self.commands: list[_Command] = []
+
+    def trial(self, first: int) -> "Program":
+        """A copy of the commands from `first` on, without tokens."""
+        other = Program.__new__(Program)
+        other._sizes = dict(self._sizes)
+        other.commands = [_Command(c.name, c.fields, c.reads, c.writes) for c in self.commands[first:]]
+        return other
+
+    def set_memory(self, size: int) -> None:
+        """Bytes of the image, as far as it is known."""
+        self._sizes["memory"] = size
 
     def append(self, name: str, *, reads: tuple[Region, ...] = (), writes: tuple[Region, ...] = (), **fields: int) -> None:
         """Append a command. `fields` are those of the command table, without tokens and fence."""
@@ -105,9 +121,16 @@ class _Tracker:
         self._readers = {s: np.full((count, -(-size // _GRANULE[s]) + 1), -1, np.int32) for s, size in sizes.items()}
 
     @staticmethod
-    def _span(region: Region) -> slice:
+    def _span(region: Region) -> slice | np.ndarray:
+        """Granules of a region."""
         granule = _GRANULE[region.space]
-        return slice(region.start // granule, -(-region.stop // granule))
+        if region.pitch <= region.width + granule:
+            return slice(region.start // granule, -(-region.stop // granule))
+        first = np.arange(region.start, region.stop, region.pitch)
+        last = np.minimum(first + region.width, region.stop)
+        first, last = first // granule, -(-last // granule)
+        spans = first[:, np.newaxis] + np.arange((last - first).max())
+        return spans[spans < last[:, np.newaxis]]
 
     def conflicts(self, command: _Command) -> np.ndarray:
         """Per engine, the last command that must be done before this one."""
