@@ -17,6 +17,7 @@ from .layers import MatrixLayer, View
 from .matrix_plan import MatrixPlan, Tile, cut
 from .packing import KernelSlice, pack_parameters, pack_weights
 from .program import Region
+from .widening import widen
 
 __all__ = ["MatrixSchedule"]
 
@@ -54,7 +55,7 @@ class MatrixSchedule:
     def __init__(self, layer: MatrixLayer, emitter: Emitter, plan: MatrixPlan | None = None):
         self.emitter = emitter
         self.config: AcceleratorConfig = emitter.config
-        self.layer = self._turn(layer)
+        self.layer = widen(self._turn(layer), emitter.config)
         self.outputs = self.layer.weights.shape[0]
         self.kernel = self.layer.weights.shape[1:3]
         self.blocks = ceil(self.outputs / self.config.cols)
