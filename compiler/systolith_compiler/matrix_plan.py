@@ -5,6 +5,7 @@ layer let the engines start early and end soon after one another, large ones bet
 """
 
 from dataclasses import dataclass
+from itertools import product
 from math import ceil
 
 from systolith_spec.config import AcceleratorConfig
@@ -41,6 +42,10 @@ class MatrixPlan:
         The first (last) tiles are smaller.
     groups_rise, groups_fall : bool
         The first (last) groups are smaller.
+    chunks : int
+        Chunks of array rows in a slice of the reduction, at most (1x1 kernels on inputs that stay on chip).
+    slices_rise, slices_fall : bool
+        The first slices of the first (last ones of the last) group are smaller.
     """
 
     pixels: int
@@ -49,6 +54,9 @@ class MatrixPlan:
     tiles_fall: bool = False
     groups_rise: bool = False
     groups_fall: bool = False
+    chunks: int = 1 << 16
+    slices_rise: bool = False
+    slices_fall: bool = False
 
 
 def cut(total: int, step: int, least: int, *, rise: bool = False, fall: bool = False) -> list[tuple[int, int]]:
@@ -78,14 +86,17 @@ def cut(total: int, step: int, least: int, *, rise: bool = False, fall: bool = F
     return list(zip([0, *stops[:-1]], stops, strict=True))
 
 
-def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: int) -> list[tuple[str, list]]:
-    """Values worth trying for each attribute of a plan, for a layer of so many output pixels and blocks."""
-    flags = [False, True]
+def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: int) -> list[list[dict]]:
+    """Changes of a plan worth trying, for a layer of so many output pixels and blocks: coordinates and their values."""
+    groups = sorted({1, usual.blocks, blocks} | {count for count in (2, 4, 8, 16, 32) if count < blocks})
+    flags = (False, True)
+    if pixels < config.rows:
+        # Loading weights is all that counts: the fewest commands, with small pieces at the ends.
+        ends = "groups_fall", "slices_rise", "slices_fall"
+        counts = sorted({1, min(8, blocks), min(config.table_channels // config.cols, blocks), blocks})
+        return [[{"blocks": count, "chunks": chunks} for count, chunks in product(counts, (1 << 16, 2, 4, 8, 16))],
+                [dict(zip(ends, values, strict=True)) for values in product(flags, repeat=3)]]
     sizes = {config.rows, 2 * config.rows, 4 * config.rows, usual.pixels, config.accumulator_depth}
-    groups = {1, usual.blocks, blocks} | {count for count in (2, 4, 8, 16, 32) if count < blocks}
-    return [
-        ("pixels", sorted(size for size in sizes if size < 2 * pixels) if pixels > 1 else []),
-        ("blocks", sorted(groups)),
-        ("tiles_rise", flags if pixels > 1 else []), ("tiles_fall", flags if pixels > 1 else []),
-        ("groups_rise", flags if blocks > 1 else []), ("groups_fall", flags if blocks > 1 else []),
-    ]
+    coordinates = [[{"pixels": size} for size in sorted(sizes) if size < 2 * pixels], [{"blocks": count} for count in groups]]
+    coordinates += [[{name: flag} for flag in flags] for name in ("tiles_rise", "tiles_fall", "groups_rise", "groups_fall")]
+    return coordinates

@@ -22,6 +22,7 @@ from .widening import widen
 __all__ = ["MatrixSchedule"]
 
 _UNIT_BYTES_PER_BEAT_BYTE = 256  # a unit of small blocks holds about this many beats
+_MOST_CHUNKS = 16  # of a slice, where the first or the last group is cut along the reduction
 
 
 def _turned(view: View) -> View:
@@ -89,7 +90,7 @@ class MatrixSchedule:
     @property
     def shape(self) -> tuple:
         """What distinguishes this schedule from others of the layer."""
-        return tuple(self.tiles), tuple(self.groups)
+        return tuple(self.tiles), tuple(self.groups), tuple(self._group_slices(0)), tuple(self._group_slices(-1 % len(self.groups)))
 
     # Slices of the reduction.
 
@@ -128,6 +129,20 @@ class MatrixSchedule:
         step = max(1, min(height, limit // per_row))
         return [replace(part, rows=(row, min(row + step, height))) for row in range(0, height, step)]
 
+    def _group_slices(self, g: int) -> list[KernelSlice]:
+        """Slices of a group: those of the layer, or finer ones."""
+        plan, rows = self.plan, self.config.rows
+        rise, fall = plan.slices_rise and g == 0, plan.slices_fall and g == len(self.groups) - 1
+        if self.kernel != (1, 1) or not self.resident_in or self.layer.depthwise:
+            return self.slices
+        finer = []
+        for part in self.slices:
+            first, stop = part.channels
+            chunks = cut(ceil((stop - first) / rows), min(plan.chunks, _MOST_CHUNKS if rise or fall else 1 << 16), 1,
+                         rise=rise, fall=fall)
+            finer += [replace(part, channels=(first + a * rows, min(first + b * rows, stop))) for a, b in chunks]
+        return finer
+
     @cached_property
     def _multiplier(self) -> int:
         return self.outputs // self.layer.source.channels
@@ -153,6 +168,13 @@ class MatrixSchedule:
         """Weight bytes of one block of output channels and the largest slice."""
         return max(part.tiles(self.kernel[1], self.config.rows) for part in self.slices) * self.config.tile_bytes
 
+    @property
+    def _finest_bytes(self) -> int:
+        """Weight bytes of one block of output channels and the largest of the finer slices."""
+        if self.kernel != (1, 1) or not self.resident_in or self.layer.depthwise:
+            return self._block_bytes
+        return min(self._block_bytes, self.plan.chunks * self.config.tile_bytes)
+
     def _plan_tiles(self) -> None:
         config, plan = self.config, self.plan
         while True:
@@ -167,7 +189,7 @@ class MatrixSchedule:
             break
         self.tiles = self._tiles(*shape)
         pixels = max(tile.pixels for tile in self.tiles)
-        most = [self.blocks, plan.blocks, config.weight_bytes // 2 // self._block_bytes, config.accumulator_depth // pixels]
+        most = [self.blocks, plan.blocks, config.weight_bytes // 2 // self._finest_bytes, config.accumulator_depth // pixels]
         if not self._uniform:
             most.append(config.table_channels // config.cols)
         self.group_blocks = 1 if self.layer.depthwise else max(1, min(most))
@@ -257,7 +279,7 @@ class MatrixSchedule:
         sizes = {}
         for g, (start, stop) in enumerate(self.groups):
             blocks = ceil((stop - start) / self.config.cols)
-            for s, part in enumerate(self.slices):
+            for s, part in enumerate(self._group_slices(g)):
                 sizes[g, s] = self.emitter.align(
                     blocks * part.tiles(self.kernel[1], self.config.rows) * self.config.tile_bytes)
         return sizes
@@ -273,7 +295,8 @@ class MatrixSchedule:
                 high, wide = self._input_extent(tile.y1 - tile.y0, tile.x1 - tile.x0)
                 slabs += high * wide * self.layer.source.channels
         tiles_outside = len(self.tiles) * weights + slabs
-        group_weights = max(sum(self._unit_sizes[g, s] for s in range(len(self.slices))) for g in range(len(self.groups)))
+        group_weights = max(sum(size for (g, _), size in self._unit_sizes.items() if g == group)
+                            for group in range(len(self.groups)))
         reload = 1 if group_weights <= self.config.weight_bytes else len(self.tiles)
         return tiles_outside <= reload * weights + len(self.groups) * slabs
 
@@ -355,7 +378,7 @@ class MatrixSchedule:
         """Weight buffer address of a unit."""
         def data():
             if (g, s) not in self._units:
-                part = self._part(self.slices[s], self.groups[g])
+                part = self._part(self._group_slices(g)[s], self.groups[g])
                 self._units[g, s] = self.emitter.memory.add_lazily(
                     self._unit_sizes[g, s],
                     lambda: pack_weights(self.layer, part, self.groups[g], self.config.rows, self.config.cols)), \
@@ -401,7 +424,7 @@ class MatrixSchedule:
         """COMPUTE and VECTOR of one tile and group of output channels."""
         start, stop = self.groups[g]
         accumulator = self.emitter.next_accumulators(ceil((stop - start) / self.config.cols) * tile.pixels)
-        for s, part in enumerate(self.slices):
+        for s, part in enumerate(self._group_slices(g)):
             address = self._weights(g, s)
             slab = self._slab(tile, number, part)
             self._compute(tile, self._part(part, self.groups[g]), slab, g, accumulator, address, self._unit_sizes[g, s],

@@ -18,6 +18,7 @@ from .window_schedule import WindowSchedule
 
 __all__ = ["best_schedule"]
 
+_SHORT = 60            # commands before the layer that a trial has at least, if there are so many
 _LARGEST_TRIAL = 1500  # commands; layers beyond keep their usual plan
 
 
@@ -55,8 +56,14 @@ class _Search:
         self.emitter = emitter
         self.following = [other for other in following if not isinstance(other, HostLayer)]
         self.usual = usual
-        self._first = emitter.layer_starts[-2] if len(emitter.layer_starts) > 1 else 0
+        self._first = self._window()
         self._scores: dict[tuple, tuple[int, int]] = {}
+
+    def _window(self) -> int:
+        """First command of a trial: that of the layer before, or of an earlier one if they are short."""
+        starts = self.emitter.layer_starts
+        size = len(self.emitter.program.commands)
+        return min([start for start in starts if size - start <= _SHORT] + starts[-2:])
 
     def best(self) -> MatrixSchedule:
         """Schedule with the best plan found."""
@@ -67,9 +74,9 @@ class _Search:
         before = None
         while before != plan:
             before = plan
-            for name, values in choices(self.emitter.config, self.usual.plan, self.usual.pixels, self.usual.blocks):
-                for value in values:
-                    other = replace(plan, **{name: value})
+            for changes in choices(self.emitter.config, self.usual.plan, self.usual.pixels, self.usual.blocks):
+                for change in changes:
+                    other = replace(plan, **change)
                     result = self._score(other)
                     if result < score:
                         plan, score = other, result
