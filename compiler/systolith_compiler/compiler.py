@@ -147,7 +147,7 @@ class _Compilation:
                 programs.append((Program(self.config), []))
                 self.emitter.begin(programs[-1][0])
             self.emitter.begin_layer(index)
-            following = self.lowered.layers[index + 1:index + 2]
+            following = self.lowered.layers[index + 1:index + 3]
             try:
                 best_schedule(layer, self.emitter, following).emit()
             except PlanError as error:

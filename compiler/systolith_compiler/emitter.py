@@ -8,7 +8,7 @@ from systolith_spec.config import AcceleratorConfig
 from .layers import Requantization, Residual, Storage, View
 from .memory_map import MemoryMap
 from .placement import Placement
-from .program import Program, Region
+from .program import LaneTables, Program, Region
 
 __all__ = ["Emitter", "PlanError", "Slab"]
 
@@ -38,6 +38,14 @@ class Slab:
     def locate(self, y: int, x: int, c: int = 0) -> int:
         """Buffer address of a byte of the tensor."""
         return self.address + (y - self.y0) * self.row_pitch + (x - self.x0) * self.pixel_pitch + c - self.c0
+
+    def region(self, y: tuple[int, int], x: tuple[int, int], c: tuple[int, int]) -> Region:
+        """Bytes of some channels of a block of pixels, or what lies between the first and the last of them."""
+        first, stop = self.locate(y[0], x[0], c[0]), self.locate(y[1] - 1, x[1] - 1, c[1])
+        across = (x[1] - x[0]) * self.pixel_pitch
+        if across == self.pixel_pitch or (y[1] - y[0] > 1 and self.row_pitch != across):
+            return Region("activation", first, stop)
+        return Region("activation", first, stop, self.pixel_pitch, c[1] - c[0])
 
 
 class _Ring:
@@ -98,16 +106,13 @@ class Emitter:
         self.program: Program
         self.layer_starts: list[int] = []  # first command of each layer of the program
         self._unloaded = {storage: 0 for storage in preloaded}  # bytes that have been loaded so far
-        self._tables: list[object] = [None, None]               # what each bank of the lane tables holds
-        self._table_turn = 0
         self._accumulator_half = 0
         self._accumulators_used = [0, 0]  # next entry of each half
 
     def begin(self, program: Program) -> None:
-        """Continue in another program; the buffers keep their contents, the lane tables do not."""
+        """Continue in another program; the buffers keep their contents."""
         self.program = program
         self.layer_starts = []
-        self._tables = [None, None]
 
     def begin_layer(self, index: int) -> None:
         """Append commands of another layer from now on."""
@@ -122,7 +127,6 @@ class Emitter:
         other.weights, other.parameters = self.weights.copy(), self.parameters.copy()
         other.layer_starts = []
         other._unloaded = dict(self._unloaded)
-        other._tables = list(self._tables)
         other._accumulators_used = list(self._accumulators_used)
         return other
 
@@ -228,19 +232,12 @@ class Emitter:
 
     # The vector unit's lane tables.
 
-    def tables(self, key: object, **fields) -> int:
-        """Bank of the lane tables that holds `key`; filled by a PARAMS command unless it is there already."""
-        if key in self._tables:
-            bank = self._tables.index(key)
-        else:
-            bank = self._table_turn
-            self._tables[bank] = key
-            self.append("PARAMS", bank=bank, **fields)
-        self._table_turn = 1 - bank
-        return bank
+    def tables(self, key: object, *, reads: tuple[Region, ...] = (), **fields: int) -> LaneTables:
+        """Lane tables for a VECTOR command; `fields` are those of the PARAMS command that fills a bank with them."""
+        return LaneTables(key, fields, reads)
 
-    def uniform_tables(self, requantization: Requantization, residual: Residual | None = None) -> int:
-        """Bank with one bias, multiplier and exponent for all channels, and operand scales."""
+    def uniform_tables(self, requantization: Requantization, residual: Residual | None = None) -> LaneTables:
+        """Tables with one bias, multiplier and exponent for all channels, and operand scales."""
         values = {
             "bias": int(requantization.bias[0]), "multiplier": int(requantization.multiplier[0]),
             "exponent": int(requantization.exponent[0]),
@@ -280,19 +277,17 @@ class Emitter:
             operands = residual
             if second < first:
                 first, second, operands = second, first, residual.swapped()
-            self._add_command(operands, first, second, out, a, target, min(rows, step), cols, depth)
+            touched = [s.region((top, y[1] if step == rows or len(range(*y)) == 1 else top + 1), x, c) for s in slabs]
+            self._add_command(operands, first, second, out, a, target, min(rows, step), cols, depth, touched)
 
     def _add_command(self, operands: Residual, first: int, second: int, out: int, source: Slab, target: Slab, rows: int,
-                     cols: int, depth: int) -> None:
+                     cols: int, depth: int, touched: list[Region]) -> None:
         bank = self.uniform_tables(operands.requantization, operands)
         requantization = operands.requantization
-        span = (rows - 1) * source.row_pitch + (cols - 1) * source.pixel_pitch + depth
-        out_span = (rows - 1) * target.row_pitch + (cols - 1) * target.pixel_pitch + depth
         self.append(
             "VECTOR", source=1, operand_scale=1, bank=bank, rounding=requantization.rounding, base=first, rows=1,
             row_bytes=(1 << 23) - 1, y_count=rows, y_addr_step=source.row_pitch, x_count=cols, ky_count=1, kx_count=2,
             x_byte_step=source.pixel_pitch, kx_byte_step=second - first, zero_a=operands.zero_a, zero_b=operands.zero_b,
             zero_out=requantization.zero_out, minimum=requantization.minimum, maximum=requantization.maximum,
             channels=depth, destination=out, destination_y=target.row_pitch, destination_x=target.pixel_pitch,
-            reads=(Region("activation", first, first + span), Region("activation", second, second + span)),
-            writes=(Region("activation", out, out + out_span),))
+            reads=tuple(touched[:2]), writes=(touched[2],))

@@ -16,7 +16,7 @@ from .emitter import Emitter, PlanError, Slab
 from .layers import MatrixLayer, View
 from .matrix_plan import MatrixPlan, Tile, cut
 from .packing import KernelSlice, pack_parameters, pack_weights
-from .program import Region
+from .program import LaneTables, Region
 from .widening import widen
 
 __all__ = ["MatrixSchedule"]
@@ -28,13 +28,6 @@ _MOST_CHUNKS = 16  # of a slice, where the first or the last group is cut along 
 def _turned(view: View) -> View:
     """A column as a row."""
     return replace(view, height=1, width=view.height, pixel_pitch=view.row_pitch, row_pitch=view.height * view.row_pitch)
-
-
-def _comb(slab: Slab, rows: tuple[int, int], cols: tuple[int, int], channels: tuple[int, int]) -> tuple[int, int]:
-    """Pitch and width of the region that some channels of a block of pixels cover, (0, 0) if it is no comb."""
-    across = (cols[1] - cols[0]) * slab.pixel_pitch
-    regular = rows[1] - rows[0] == 1 or slab.row_pitch == across
-    return (slab.pixel_pitch, channels[1] - channels[0]) if regular and across > slab.pixel_pitch else (0, 0)
 
 
 class MatrixSchedule:
@@ -90,7 +83,7 @@ class MatrixSchedule:
     @property
     def shape(self) -> tuple:
         """What distinguishes this schedule from others of the layer."""
-        return tuple(self.tiles), tuple(self.groups), tuple(self._group_slices(0)), tuple(self._group_slices(-1 % len(self.groups)))
+        return tuple(self.tiles), tuple(self.groups), *(tuple(self._group_slices(g)) for g in (0, len(self.groups) - 1))
 
     # Slices of the reduction.
 
@@ -394,8 +387,8 @@ class MatrixSchedule:
         first = group[0] // self._multiplier
         return replace(part, channels=(first, first + self._depthwise_span))
 
-    def _tables(self, g: int) -> int:
-        """Bank of the lane tables with a group's requantisation."""
+    def _tables(self, g: int) -> LaneTables:
+        """Lane tables with a group's requantisation."""
         requantization = self.layer.requantization
         if self._uniform:
             return self.emitter.uniform_tables(requantization)
@@ -451,15 +444,8 @@ class MatrixSchedule:
             ky_row_step=layer.dilations[0], ky_addr_step=layer.dilations[0] * slab.row_pitch % (1 << 24),
             kx_byte_step=layer.dilations[1] * slab.pixel_pitch, chunk_count=chunks, accumulator=accumulator,
             weights=weights, block_count=blocks, block_step=tile.pixels,
-            reads=(self._read_region(slab, rows, cols, part), Region("weight", weights, weights + weight_bytes)),
+            reads=(slab.region(rows, cols, part.channels), Region("weight", weights, weights + weight_bytes)),
             writes=(Region("accumulator", accumulator, accumulator + blocks * tile.pixels),))
-
-    @staticmethod
-    def _read_region(slab: Slab, rows: tuple[int, int], cols: tuple[int, int], part: KernelSlice) -> Region:
-        """Bytes between the first and the last pixel read."""
-        first = slab.locate(rows[0], cols[0], part.channels[0])
-        last = slab.locate(rows[1] - 1, cols[1] - 1, part.channels[1])
-        return Region("activation", first, last, *_comb(slab, rows, cols, part.channels))
 
     def _drain(self, tile: Tile, g: int, accumulator: int, target: Slab) -> None:
         requantization = self.layer.requantization
@@ -467,7 +453,6 @@ class MatrixSchedule:
         blocks = ceil((stop - start) / self.config.cols)
         bank = self._tables(g)
         destination = target.locate(tile.y0, tile.x0, start)
-        last = target.locate(tile.y1 - 1, tile.x1 - 1, stop)
         self.emitter.append(
             "VECTOR", source=0, bank=bank, rounding=requantization.rounding, base=accumulator, y_count=tile.y1 - tile.y0,
             x_count=tile.x1 - tile.x0, ky_count=1, kx_count=1, zero_out=requantization.zero_out,
@@ -475,8 +460,7 @@ class MatrixSchedule:
             destination=destination, destination_y=target.row_pitch, destination_x=target.pixel_pitch,
             block_step=tile.pixels,
             reads=(Region("accumulator", accumulator, accumulator + blocks * tile.pixels),),
-            writes=(Region("activation", destination, last, *_comb(target, (tile.y0, tile.y1), (tile.x0, tile.x1),
-                                                                   (start, stop))),))
+            writes=(target.region((tile.y0, tile.y1), (tile.x0, tile.x1), (start, stop)),))
 
     def _add(self, tile: Tile, number: int, channels: tuple[int, int], target: Slab) -> None:
         """The fused residual addition, in place."""

@@ -14,7 +14,7 @@ from .emitter import Emitter, PlanError
 from .layers import HostLayer, Layer, MatrixLayer
 from .matrix_plan import MatrixPlan, choices
 from .matrix_schedule import MatrixSchedule
-from .window_schedule import WindowSchedule
+from .window_schedule import WindowPlan, WindowSchedule
 
 __all__ = ["best_schedule"]
 
@@ -22,8 +22,10 @@ _SHORT = 60            # commands before the layer that a trial has at least, if
 _LARGEST_TRIAL = 1500  # commands; layers beyond keep their usual plan
 
 
-def _usual(layer: Layer, emitter: Emitter) -> MatrixSchedule | WindowSchedule:
-    return MatrixSchedule(layer, emitter) if isinstance(layer, MatrixLayer) else WindowSchedule(layer, emitter)
+def _schedule(layer: Layer, emitter: Emitter, plan: MatrixPlan | WindowPlan | None = None) -> MatrixSchedule | WindowSchedule:
+    if isinstance(layer, MatrixLayer):
+        return MatrixSchedule(layer, emitter, plan)
+    return WindowSchedule(layer, emitter, plan or WindowPlan())
 
 
 def best_schedule(layer: Layer, emitter: Emitter, following: Sequence[Layer]) -> MatrixSchedule | WindowSchedule:
@@ -35,43 +37,52 @@ def best_schedule(layer: Layer, emitter: Emitter, following: Sequence[Layer]) ->
         On the accelerator; the emitter has begun it.
     emitter : Emitter
     following : sequence of Layer
-        The layer behind it, or none.
+        The layers behind it; a few are enough.
 
     Raises
     ------
     PlanError
         No tile is small enough for the space there is.
     """
-    usual = _usual(layer, emitter)
-    if not isinstance(usual, MatrixSchedule):
-        return usual
-    return _Search(layer, emitter, following, usual).best()
+    return _Search(layer, emitter, following).best()
 
 
 class _Search:
-    """Descent along one coordinate of the plan after the other."""
+    """Comparison of the plans of one layer."""
 
-    def __init__(self, layer: MatrixLayer, emitter: Emitter, following: Sequence[Layer], usual: MatrixSchedule):
+    def __init__(self, layer: Layer, emitter: Emitter, following: Sequence[Layer]):
         self.layer = layer
         self.emitter = emitter
-        self.following = [other for other in following if not isinstance(other, HostLayer)]
-        self.usual = usual
+        self.following = self._neighbours(following)
+        self.usual = _schedule(layer, emitter)
         self._first = self._window()
         self._scores: dict[tuple, tuple[int, int]] = {}
 
-    def _window(self) -> int:
-        """First command of a trial: that of the layer before, or of an earlier one if they are short."""
-        starts = self.emitter.layer_starts
-        size = len(self.emitter.program.commands)
-        return min([start for start in starts if size - start <= _SHORT] + starts[-2:])
+    @staticmethod
+    def _neighbours(following: Sequence[Layer]) -> list[Layer]:
+        """Layers behind that count: on the accelerator, up to the first of the array."""
+        neighbours: list[Layer] = []
+        for layer in following:
+            if isinstance(layer, HostLayer):
+                break
+            neighbours.append(layer)
+            if isinstance(layer, MatrixLayer):
+                break
+        return neighbours
 
-    def best(self) -> MatrixSchedule:
+    def best(self) -> MatrixSchedule | WindowSchedule:
         """Schedule with the best plan found."""
         plan = self.usual.plan
-        score = self._score(plan)
-        if score[1] > _LARGEST_TRIAL:
+        if self._score(plan)[1] > _LARGEST_TRIAL:
             return self.usual
-        before = None
+        if isinstance(plan, MatrixPlan):
+            return _schedule(self.layer, self.emitter, self._descend(plan))
+        return _schedule(self.layer, self.emitter,
+                         min([plan, *plan.alternatives(self.emitter.config.vector_lanes)], key=self._score))
+
+    def _descend(self, plan: MatrixPlan) -> MatrixPlan:
+        """Improve one coordinate after the other until none gets better."""
+        score, before = self._score(plan), None
         while before != plan:
             before = plan
             for changes in choices(self.emitter.config, self.usual.plan, self.usual.pixels, self.usual.blocks):
@@ -80,21 +91,38 @@ class _Search:
                     result = self._score(other)
                     if result < score:
                         plan, score = other, result
-        return MatrixSchedule(self.layer, self.emitter, plan)
+        return plan
 
-    def _score(self, plan: MatrixPlan) -> tuple[int, int]:
-        """Predicted cycles and commands of a trial."""
-        emitter = self.emitter.trial(self._first)
+    def _window(self) -> int:
+        """First command of a trial: that of the layer before, or of an earlier one if they are short."""
+        starts = self.emitter.layer_starts
+        size = len(self.emitter.program.commands)
+        return min([start for start in starts if size - start <= _SHORT] + starts[-2:])
+
+    def _score(self, plan: MatrixPlan | WindowPlan) -> tuple[int, int]:
+        """Predicted cycles and commands of the best trial with a plan."""
         try:
-            schedule = MatrixSchedule(self.layer, emitter, plan)
-            if schedule.shape not in self._scores:
-                schedule.emit()
-                for layer in self.following:
-                    emitter.layer_index += 1
-                    _usual(layer, emitter).emit()
-                emitter.program.set_memory(emitter.memory.size)
-                commands = emitter.program.encode()
-                self._scores[schedule.shape] = predict(emitter.config, commands).total, len(commands)
-            return self._scores[schedule.shape]
+            shape = _schedule(self.layer, self.emitter, plan).shape
+            if shape not in self._scores:
+                self._scores[shape] = min(self._trial(plan, behind) for behind in self._plans_behind())
+            return self._scores[shape]
         except PlanError:
             return 1 << 62, 0
+
+    def _plans_behind(self) -> list[WindowPlan | None]:
+        """Plans of the layer behind to count with; None is its usual one."""
+        if not self.following or isinstance(self.following[0], MatrixLayer):
+            return [None]
+        output = self.following[0].output
+        lanes = self.emitter.config.vector_lanes
+        return [None, WindowPlan(channels=lanes if output.height * output.width == 1 else 1 << 24, early=True)]
+
+    def _trial(self, plan: MatrixPlan | WindowPlan, behind: WindowPlan | None) -> tuple[int, int]:
+        emitter = self.emitter.trial(self._first)
+        _schedule(self.layer, emitter, plan).emit()
+        for layer in self.following:
+            emitter.layer_index += 1
+            _schedule(layer, emitter, None if isinstance(layer, MatrixLayer) else behind).emit()
+        emitter.program.set_memory(emitter.memory.size)
+        commands = emitter.program.encode()
+        return predict(emitter.config, commands).total, len(commands)
