@@ -5,6 +5,7 @@ import numpy as np
 from systolith_spec.commands import Rounding
 from systolith_spec.config import AcceleratorConfig
 
+from .column_strips import use_column_strips
 from .emitter import Emitter, PlanError
 from .graph import Graph, UnsupportedError
 from .image import Image, LayerRecord, Step, TensorRecord
@@ -38,14 +39,21 @@ def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "d
         An operator cannot be executed, or cannot be cut into tiles that fit the buffers.
     """
     on_host: set[int] = set()
+    in_strips = True
     while True:
         lowered = lower(graph, rounding=Rounding[rounding.upper()], residual_add=config.residual_add,
                         pooling=config.pooling, on_host=frozenset(on_host))
+        strips = use_column_strips(lowered, config) if in_strips else []
         for placement in candidates(lowered, config):
+            if not placement.resident.keys() >= set(strips):
+                continue
             try:
                 return _Compilation(lowered, config, placement, rounding).image()
             except _LayerError as error:
                 failure = error
+        if strips:
+            in_strips = False
+            continue
         operator = next(op for op in graph.operators if op.index == failure.layer.operators[-1])
         if not isinstance(failure.layer, WindowLayer) or operator.index in on_host:
             raise UnsupportedError(graph, operator,
@@ -77,6 +85,7 @@ class _Compilation:
         """Schedule every layer and put the image together."""
         self._reserve_homes()
         preloaded = {storage for storage in self.homes if self._starts_in_memory(storage)}
+        preloaded |= {storage for storage in self.placement.resident if storage.columns is not None}
         self.emitter = Emitter(self.config, self.placement, self.memory, self.homes, preloaded)
         programs = self._schedule()
         steps = []

@@ -207,12 +207,40 @@ class Emitter:
         if done is None or storage not in self.placement.resident:
             return
         stop = min(storage.size, self.align(view.offset + stop))
-        if stop > done:
+        if stop > done and storage.columns is not None:
+            size = storage.columns.source.height * storage.columns.width * storage.columns.source.channels
+            first, last = done // size, -(-stop // size)
+            self._load_strips(storage, first, last)
+            self._unloaded[storage] = last * size
+        elif stop > done:
             least = _LEAST_LOAD_BEATS * self.config.axi_bytes
             stop = max(stop, done + least)
             stop = storage.size if stop + least > storage.size else stop
             self.transfer("LOAD", self.homes[storage] + done, self.placement.resident[storage] + done, stop - done)
             self._unloaded[storage] = stop
+
+    def _load_strips(self, storage: Storage, first: int, last: int) -> None:
+        """Load strips `first` to `last` - 1; those that reach beyond the image are filled with its padding before."""
+        columns, source = storage.columns, storage.columns.source
+        run = columns.width * source.channels
+        size = source.height * run
+        whole = [strip for strip in range(first, last) if columns.inside(strip)[1] - columns.inside(strip)[0] == columns.width]
+        for strip in range(first, last):
+            start, stop = columns.inside(strip)
+            count = 1
+            if strip in whole:
+                if strip != whole[0]:
+                    continue
+                count = len(whole)  # they are neighbours
+            buffer = self.placement.resident[storage] + strip * size
+            if strip not in whole:
+                pad = self.memory.add(bytes([columns.pad & 0xFF]) * size)
+                self.transfer("LOAD", pad, buffer, size)
+            if stop > start:
+                memory = self.homes[source.storage] + source.offset + start * source.pixel_pitch
+                buffer += (start - (strip * columns.stride - columns.padding)) * source.channels
+                self.transfer("LOAD", memory, buffer, (stop - start) * source.channels, (source.height, source.row_pitch, run),
+                              (count, columns.stride * source.pixel_pitch, size))
 
     def load_block(self, view: View, buffer: int, y: tuple[int, int], x: tuple[int, int], c: tuple[int, int]) -> Slab:
         """Load a block of a tensor in main memory into the buffer, densely."""
@@ -277,7 +305,7 @@ class Emitter:
             operands = residual
             if second < first:
                 first, second, operands = second, first, residual.swapped()
-            touched = [s.region((top, y[1] if step == rows or len(range(*y)) == 1 else top + 1), x, c) for s in slabs]
+            touched = [s.region((top, min(top + step, y[1])), x, c) for s in slabs]
             self._add_command(operands, first, second, out, a, target, min(rows, step), cols, depth, touched)
 
     def _add_command(self, operands: Residual, first: int, second: int, out: int, source: Slab, target: Slab, rows: int,
