@@ -7,7 +7,7 @@ import typer
 
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import UserError, guarded
-from systolith_cli.options import ConfigOption, JsonOption, SeedOption
+from systolith_cli.options import ConfigOption, ExplainOption, JsonOption, SeedOption
 from systolith_cli.output import console, print_report
 from systolith_cli.run import finish, infer_with_progress
 from systolith_sim.convolution import convolution_graph, convolution_sample
@@ -47,6 +47,7 @@ def conv(
     seed: SeedOption = 1,
     level: Annotated[str, typer.Option(help="rtl, machine or tensor.")] = "rtl",
     latency: Annotated[int, typer.Option(min=2, max=1000, help="Main memory: cycles to the first beat.")] = 20,
+    explain: ExplainOption = False,
     json: JsonOption = None,
 ) -> None:
     """One convolution layer: random int8 weights and input, everything from and to main memory.
@@ -67,6 +68,6 @@ def conv(
         raise UserError(str(error)) from None
     out = console(json)
     report = infer_with_progress(out, graph, accelerator, [convolution_sample(height, width, channels, seed)], level=level,
-                                 memory_latency=latency, seed=seed)
+                                 memory_latency=latency, seed=seed, explained=explain)
     print_report(out, report)
     finish(report, json)
