@@ -16,7 +16,9 @@ from systolith_sim.inference import InferenceReport
 __all__ = ["Activities", "console", "explanation_table", "layer_table", "print_report", "write_json"]
 
 _BAR = 24
-_HEADINGS = {"empty": "empty", "short_tiles": "short", "weights": "weights", "input": "input", "vector": "vector",
+_TITLE = 20
+_WIDTH = 100
+_HEADINGS = {"empty": "empty", "short_tiles": "short", "weights": "weight", "input": "input", "vector": "vector",
              "banks": "banks", "commands": "cmds", "fill_drain": "fill"}
 _SECONDS_BETWEEN_LINES = 10
 
@@ -99,14 +101,13 @@ def explanation_table(report: InferenceReport) -> Table:
                   caption="\n".join(f"{_HEADINGS[name]}: {LOSSES[name]}" for name in names), caption_justify="left")
     for column in ("", "layer", "cycles", "bound", "useful", *(_HEADINGS[name] for name in names)):
         text = column in ("layer", "bound")
-        table.add_column(column, justify="left" if text else "right", no_wrap=True, min_width=14 if column == "layer" else None,
-                         overflow="ellipsis")
+        table.add_column(column, justify="left" if text else "right", no_wrap=True)
     titles = {layer.index: layer.op for layer in report.layers}
     for layer in (*report.explanation, total):
         whole = max(1, layer.macs + sum(layer.losses.values()))
         parts = (layer.macs, *(layer.losses[name] for name in names))
         first = ("", "all", f"{layer.cycles:,}", "") if layer is total else (
-            str(layer.layer), titles[layer.layer], f"{layer.cycles:,}", layer.bound)
+            str(layer.layer), titles[layer.layer][:_TITLE], f"{layer.cycles:,}", layer.bound.removesuffix(" bytes"))
         table.add_row(*first, *(f"{100 * part / whole:.1f}" if part else "" for part in parts),
                       end_section=layer is report.explanation[-1])
     return table
@@ -116,7 +117,7 @@ def print_report(out: Console, report: InferenceReport) -> None:
     """Table of layers and a summary."""
     out.print(layer_table(report))
     if report.explanation:
-        out.print(explanation_table(report))
+        out.print(explanation_table(report), width=max(out.width, _WIDTH), crop=False)
     rows = [("level", report.level), ("samples", str(report.samples))]
     if report.cycles is not None:
         rows.append(("cycles per sample", f"{report.cycles:,} (predicted {report.predicted_cycles:,}, "
