@@ -5,12 +5,12 @@ import numpy as np
 from systolith_spec.commands import Rounding
 from systolith_spec.config import AcceleratorConfig
 
+from .depthwise_schedule import schedule_matrix
 from .emitter import Emitter, PlanError
 from .graph import Graph, UnsupportedError
 from .image import Image, LayerRecord, Step, TensorRecord
 from .layers import HostLayer, Layer, MatrixLayer, Storage, WindowLayer
 from .lowering import Lowered, lower
-from .matrix_schedule import MatrixSchedule
 from .memory_map import MemoryMap
 from .placement import Placement, candidates
 from .program import Program
@@ -148,7 +148,7 @@ class _Compilation:
                 programs.append((Program(self.config), []))
                 self.emitter.begin(programs[-1][0])
             self.emitter.layer_index = index
-            schedule = MatrixSchedule if isinstance(layer, MatrixLayer) else WindowSchedule
+            schedule = schedule_matrix if isinstance(layer, MatrixLayer) else WindowSchedule
             try:
                 schedule(layer, self.emitter).emit()
             except PlanError as error:
