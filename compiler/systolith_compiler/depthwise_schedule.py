@@ -237,9 +237,10 @@ class DepthwiseSchedule(MatrixSchedule):
         return self.emitter.tables((self.emitter.layer_index, g), channels=channels, bias_base=bias, **scale,
                                    reads=(Region("parameter", 4 * bias, 4 * stop),))
 
-    def _accumulators(self, entries: int) -> int:
-        """Accumulator entries for a group: many small regions in turn, so that none is waited for."""
+    def _accumulators(self) -> int:
+        """First accumulator entry for a group: many small regions take turns, so that none is waited for."""
         half = self.emitter.next_accumulators()
+        entries = max(tile.pixels for tile in self.tiles) * max(self._blocks_of(group) for group in self.groups)
         regions = self.config.accumulator_depth // entries
         place = self._turn_of_region // 2 % regions
         self._turn_of_region += 1
@@ -252,7 +253,7 @@ class DepthwiseSchedule(MatrixSchedule):
         weights = self._unit_weights(unit) + before * self._block_bytes
         slab = self._slab(tile, number, self.slices[0])
         self._load_rows(tile)
-        accumulator = self._accumulators(self._blocks_of(group) * tile.pixels)
+        accumulator = self._accumulators()
         for block in range(self._blocks_of(group)):
             self._column_passes(tile, slab, group[0] + block * self._channels, accumulator + block * tile.pixels,
                                 weights + block * self._block_bytes)

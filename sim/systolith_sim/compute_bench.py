@@ -73,6 +73,7 @@ class ComputeSystem(Component):
         connect(m, buffer=activation_buffer.load_write, load_write=flipped(self.load_write))
         connect(m, buffer=weight_buffer.write, weight_write=flipped(self.weight_write))
         m.d.comb += [
+            activation_buffer.compute_urgent.eq(engine.urgent),
             self.retire.eq(engine.retire), self.busy.eq(engine.busy), self.stall_input.eq(engine.stall_input),
         ]
         return m
