@@ -5,7 +5,20 @@ import numpy as np
 from systolith_spec.column_mode import column_stream
 from systolith_spec.config import AcceleratorConfig
 
-__all__ = ["column_product", "column_reach", "output_positions"]
+__all__ = ["column_lanes", "column_product", "column_reach", "lanes_used", "output_positions"]
+
+
+def column_lanes(config: AcceleratorConfig) -> np.ndarray:
+    """Lane that each column multiplies: its own, or the last; shape (cols,)."""
+    return np.minimum(np.arange(config.cols), config.depthwise_lanes - 1)
+
+
+def lanes_used(config: AcceleratorConfig, weights: np.ndarray) -> np.ndarray:
+    """Lanes of each tile under weights other than 0; bool, shape (tiles, rows) from (tiles, rows, cols)."""
+    used = np.zeros(weights.shape[:2], bool)
+    tile, column = np.nonzero(weights.any(axis=1))
+    used[tile, column_lanes(config)[column]] = True
+    return used
 
 
 def output_positions(fields: dict[str, int]) -> np.ndarray:
@@ -34,7 +47,7 @@ def column_reach(config: AcceleratorConfig, weights: np.ndarray, line: int) -> t
     line : int
         Vectors of a line, ``x_count``.
     """
-    used = np.flatnonzero(weights[:, :, :config.depthwise_lanes].any(axis=(0, 2)))
+    used = np.flatnonzero(weights.any(axis=(0, 2)))
     offsets = [_offset(config, int(row), line) for row in used] or [0]
     return min(offsets), max(offsets)
 
@@ -58,11 +71,10 @@ def column_product(config: AcceleratorConfig, vectors: np.ndarray, weights: np.n
     Returns
     -------
     np.ndarray
-        int64, shape (outputs, cols); columns without a lane of their own are 0.
+        int64, shape (outputs, cols).
     """
-    lanes = config.depthwise_lanes
     sums = np.zeros((len(positions), config.cols), np.int64)
-    values = vectors[:, :lanes].astype(np.int64)
-    for row in np.flatnonzero(weights[:, :lanes].any(axis=1)).tolist():
-        sums[:, :lanes] += values[positions + _offset(config, row, line)] * weights[row, :lanes].astype(np.int64)
+    values = vectors[:, column_lanes(config)].astype(np.int64)
+    for row in np.flatnonzero(weights.any(axis=1)).tolist():
+        sums += values[positions + _offset(config, row, line)] * weights[row].astype(np.int64)
     return sums

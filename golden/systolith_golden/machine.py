@@ -14,7 +14,7 @@ from systolith_spec.config import AcceleratorConfig
 from systolith_spec.timing import ACCUMULATE_CYCLES, tile_cycles
 
 from .arithmetic import INT32_MAX, INT32_MIN, requantize, wrap_int32
-from .column_product import column_product, column_reach, output_positions
+from .column_product import column_product, column_reach, lanes_used, output_positions
 from .hazard_tracker import HazardTracker
 from .machine_error import HazardError, MachineError
 from .token_counters import TokenCounters
@@ -358,8 +358,8 @@ class Machine:
         columns = fields["column_mode"]
         if columns:
             self._check_columns(fields, weights)
-            lanes = np.zeros((blocks, tiles, config.rows), bool)
-            lanes[..., :config.depthwise_lanes] = weights.any(axis=2)[..., :config.depthwise_lanes]
+            flat = weights.reshape(-1, config.rows, config.cols)
+            lanes = lanes_used(config, flat).reshape(blocks, tiles, config.rows)
         else:
             lanes = weights.any(axis=-1)
         used = lanes.any(axis=0).reshape(walk.shape[2:]).any(axis=0)

@@ -20,7 +20,7 @@ class SystolicArray(Component):
     tile every ``rows`` cycles.
 
     In *column mode* (depthwise convolution) row r of column c multiplies lane c of a stream, the same for
-    all columns of the row, in place of what comes from the left. Streams are not delayed along the rows: a sum that
+    all columns of the row, in place of what comes from the left; columns that have no lane take that of the last. Streams are not delayed along the rows: a sum that
     enters row 0 in cycle t adds what its stream holds in cycle t + r. ``column`` comes with element 0 of every vector.
 
     Only flags are reset; the sums of the first ``latency`` cycles and before the first swap have no meaning.
@@ -49,8 +49,7 @@ class SystolicArray(Component):
     sums : ``Out(ArrayLayout(partial_sum_shape(rows - 1), cols))``
         Element c belongs to the vector whose element 0 came ``latency + c`` cycles before.
     column : ``In(1)``, lines : ``In(ArrayLayout(ArrayLayout(signed(8), min(rows, cols)), streams))``
-        Only with column mode: lane c of a vector of a stream c cycles after lane 0. Columns that have no lane
-        compute something.
+        Only with column mode: lane c of a vector of a stream c cycles after lane 0.
     """
 
     def __init__(self, *, rows, cols, style="generic", streams=()):
