@@ -100,7 +100,7 @@ class CycleConstants:
     load_request: int = 2
     store_beat: int = 8
     store_read: int = 6
-    walk_ahead: int = 4
+    walk_ahead: int = 5
     end: int = 2
 
 
