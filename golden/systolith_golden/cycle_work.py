@@ -7,8 +7,8 @@ subject of `cycle_simulation`.
 import struct
 from dataclasses import dataclass
 
-from systolith_spec.commands import COMMAND_BYTES, COMMANDS, Engine, Opcode, Space
 from systolith_spec.column_mode import column_outputs
+from systolith_spec.commands import COMMAND_BYTES, COMMANDS, Engine, Opcode, Space
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.dma_timing import (
     LOAD_RETIRE,

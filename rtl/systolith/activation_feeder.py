@@ -27,8 +27,8 @@ class ActivationFeeder(Component):
     accumulator entry is read before it has been written. A refused read leaves a bubble.
 
     A tile of column mode must have none, since its lines are told by counting cycles: ``urgent`` is high from the
-    cycle before its first read to its last, and the buffer then refuses nothing. When lines change their length the first
-    vector also waits until the array has finished the sums of the lines before.
+    cycle before its first read to its last, and the buffer then refuses nothing. When lines change their length
+    the first vector also waits until the array has finished the sums of the lines before.
 
     Parameters
     ----------
@@ -218,8 +218,9 @@ class ActivationFeeder(Component):
         distance = Signal(range(MINIMUM_TILE_CYCLES))
         swap = access.payload.context.swap
         accepted, stopped = Signal(), Signal()
+        begin = weights_ready & (distance == 0) & self._settled(m, access, accepted)
         m.d.comb += [
-            self.read.valid.eq(access.valid & (~swap | (weights_ready & (distance == 0) & self._settled(m, access, accepted)))),
+            self.read.valid.eq(access.valid & (~swap | begin)),
             self.read.addr.eq(access.payload.addr),
             accepted.eq(self.read.valid & self.read.ready),
             access.ready.eq(accepted),
@@ -257,7 +258,7 @@ class ActivationFeeder(Component):
         request = access.payload
         valid = delay(m, accepted, latency, name="valid", reset_less=False)
         mask = delay(m, request.mask, latency, name="mask")
-        context = request.context.shape()(delay(m, request.context, latency, name="context"))  # unused parts vanish
+        context = request.context.shape()(delay(m, request.context, latency, name="context"))
 
         vector = Signal(self._vector_shape, reset_less=True)
         vector_valid, swap, final = Signal(), Signal(), Signal()

@@ -7,7 +7,7 @@ __all__ = ["ColumnSelector"]
 
 
 class ColumnSelector(Component):
-    """Follow the positions of tiles: rows from ``skip_rows`` on, every ``column_step``-th of ``valid_columns`` positions.
+    """Follow the positions of tiles: rows from ``skip_rows`` on, of their first ``valid_columns`` every ``column_step``-th.
 
     Members
     -------

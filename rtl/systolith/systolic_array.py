@@ -20,8 +20,9 @@ class SystolicArray(Component):
     tile every ``rows`` cycles.
 
     In *column mode* (depthwise convolution) row r of column c multiplies lane c of a stream, the same for
-    all columns of the row, in place of what comes from the left; columns that have no lane take that of the last. Streams are not delayed along the rows: a sum that
-    enters row 0 in cycle t adds what its stream holds in cycle t + r. ``column`` comes with element 0 of every vector.
+    all columns of the row, in place of what comes from the left; columns without a lane take that of the last.
+    Streams are not delayed along the rows: a sum that enters row 0 in cycle t adds what the stream of row r holds
+    in cycle t + r. ``column`` comes with element 0 of every vector.
 
     Only flags are reset; the sums of the first ``latency`` cycles and before the first swap have no meaning.
 

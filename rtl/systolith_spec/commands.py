@@ -177,9 +177,10 @@ COMMANDS: tuple[Command, ...] = (
                     "first_row + y*y_row_step + ky*ky_row_step. Sums go to accumulator entry "
                     "accumulator + block*block_step + y*x_count + x; the first tile of a block overwrites it unless "
                     "accumulate is set. Weight tile: row r (cols bytes) belongs to byte lane r. With column_mode (depthwise "
-                    "convolution; S = depthwise_streams, P = rows // S) column c multiplies only byte lane min(c, rows - 1): with d[n] "
-                    "the vector of the n-th position (y, x), n = y*x_count + x, its sum is that over the rows r of the "
-                    "array, g = min(r // P, S - 1), k = r - g*P, of weight (r, c) times d[n - g*x_count + k]. Only "
+                    "convolution; S = depthwise_streams, P = rows // S) column c multiplies only byte lane "
+                    "min(c, rows - 1): with d[n] that lane of the n-th position (y, x), n = y*x_count + x, its sum is that "
+                    "over the rows r of the array, g = min(r // P, S - 1), k = r - g*P, of weight (r, c) times "
+                    "d[n - g*x_count + k]. Only "
                     "positions with y >= skip_rows, x < valid_columns and x a multiple of column_step give sums; those are "
                     "counted in place of y*x_count + x. Every d that a weight other than 0 multiplies for such a sum must "
                     "lie in the tile; chunk_count is 1.",
