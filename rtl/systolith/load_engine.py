@@ -7,6 +7,7 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.axi import AXI_ID_LOAD, axi_address_layout, axi_read_signature
 from systolith.burst_splitter import BurstSplitter, burst_layout
+from systolith.dma_errors import DmaErrors
 from systolith.ports import ActivationWritePort, DmaError, ParameterWritePort, WeightWritePort
 from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
@@ -172,29 +173,20 @@ class LoadEngine(Component):
             ]
             with m.If(plan.r_rdy & head.run_first):
                 m.d.sync += buffer.eq(head.buffer)
-        self._report(m, walker, fire & read.payload.resp[1], current.address)
+        m.submodules.errors = errors = DmaErrors(
+            response_code=ErrorCode.READ_RESPONSE, range_code=ErrorCode.OUT_OF_RANGE
+        )
+        m.d.comb += [
+            errors.response_valid.eq(read.valid),
+            errors.expected.eq(read.ready),
+            errors.response.eq(read.payload.resp),
+            errors.burst_address.eq(current.address),
+            errors.out_of_range.eq(walker.out_of_range),
+            errors.run_address.eq(walker.address),
+            errors.abort.eq(self.abort),
+            self.error.eq(errors.error),
+        ]
         return fire & last_beat, writes.o
-
-    def _report(self, m, walker, bad_response, address):
-        reported = Signal()
-        m.d.sync += self.error.valid.eq(0)
-        with m.If(self.abort):
-            m.d.sync += reported.eq(0)
-        with m.Elif(bad_response):
-            m.d.sync += [
-                self.error.valid.eq(1),
-                self.error.code.eq(ErrorCode.READ_RESPONSE),
-                self.error.address.eq(address),
-                self.error.response.eq(self.axi.r.payload.resp),
-            ]
-        with m.Elif(walker.out_of_range & ~reported):
-            m.d.sync += [
-                self.error.valid.eq(1),
-                self.error.code.eq(ErrorCode.OUT_OF_RANGE),
-                self.error.address.eq(walker.address),
-                self.error.response.eq(0),
-                reported.eq(1),
-            ]
 
     def _write(self, m, writes):
         """Send a write to its buffer. Only the activation buffer may refuse."""

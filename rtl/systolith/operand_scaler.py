@@ -86,7 +86,7 @@ class OperandScaler(Component):
             s3_high = Signal(signed(30), name=f"s3_high_{index}", reset_less=True)
             m.d.sync += s3_high.eq(s2_product[11:].as_signed() + s2_product[10])
 
-            m.submodules[f"shift_{index}"] = shift = RoundingShift(width=30)
+            m.submodules[f"shift_{index}"] = shift = RoundingShift(width=30, result_width=30)
             m.d.comb += [
                 shift.amount.eq(right),
                 shift.value.eq(s3_high),

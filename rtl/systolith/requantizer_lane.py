@@ -96,13 +96,13 @@ class RequantizerLane(Component):
         right = delay(m, right, 7, name="right")
         s7_high = self._high(m, s6_product, s6_sticky, right == 0)
 
-        m.submodules.shift = shift = RoundingShift(width=32)
+        m.submodules.shift = shift = RoundingShift(width=32, result_width=10)
         m.d.comb += [
             shift.amount.eq(right),
             shift.value.eq(s7_high),
             shift.rounding.eq(delay(m, self.rounding, 1, name="rounding")),
         ]
-        self._finish(m, shift.result)
+        self._finish(m, shift)
         return m
 
     def _add_bias(self, m):
@@ -186,12 +186,11 @@ class RequantizerLane(Component):
         m.d.sync += s7_high.eq(s6_product[15:].as_signed() + increment)
         return s7_high
 
-    def _finish(self, m, rounded):
+    def _finish(self, m, shift):
         """Saturate to ten bits, add the zero point, clamp."""
         narrow = Signal(signed(10), reset_less=True)
-        sign = rounded[-1]
-        fits = rounded[9:] == sign.replicate(len(rounded) - 9)
-        m.d.sync += narrow.eq(Mux(fits, rounded[:10], Cat((~sign).replicate(9), sign)))
+        extreme = Cat((~shift.negative).replicate(9), shift.negative)
+        m.d.sync += narrow.eq(Mux(shift.overflow, extreme, shift.result))
 
         shifted = Signal(signed(11), reset_less=True)
         m.d.sync += shifted.eq(narrow + self.zero_out)

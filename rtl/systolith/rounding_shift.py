@@ -22,12 +22,14 @@ class RoundingShift(Component):
     ========  ===================  ===================================================
 
     Dataflow: mask of ``amount`` ones; addition with the rule's carry; shift by multiples of eight; shift by
-    0 to 7.
+    0 to 7. Bits that a narrow result does not need are dropped before each shift; they only decide ``overflow``.
 
     Parameters
     ----------
     width : int
         Bits of the signed value, 2 to 32.
+    result_width : int
+        Bits of the result, 2 to ``width + 1``.
 
     Members
     -------
@@ -37,28 +39,35 @@ class RoundingShift(Component):
         Number to shift.
     rounding : ``In(2)``
         :class:`~systolith_spec.commands.Rounding` rule, in the cycle of ``value``.
-    result : ``Out(signed(33))``
-        Shifted number, ``latency`` cycles after ``value``.
+    result : ``Out(signed(result_width))``
+        Shifted number, ``latency`` cycles after ``value``; its low bits in case of ``overflow``.
+    overflow, negative : ``Out(1)``, ``Out(1)``
+        The shifted number does not fit the result; its sign. With the result.
 
     Raises
     ------
     ValueError
-        If the width is not 2 to 32.
+        If a width is not in its range.
     """
 
     latency = 3
     """Clock cycles from ``value`` to ``result``."""
 
-    def __init__(self, *, width):
+    def __init__(self, *, width, result_width):
         if not 2 <= width <= 32:
             raise ValueError(f"Rounding shift width must be 2 to 32, not {width!r}")
+        if not 2 <= result_width <= width + 1:
+            raise ValueError(f"Rounding shift result width must be 2 to {width + 1}, not {result_width!r}")
         self._width = width
+        self._result_width = result_width
         super().__init__(
             {
                 "amount": In(5),
                 "value": In(signed(width)),
                 "rounding": In(2),
-                "result": Out(signed(33)),
+                "result": Out(signed(result_width)),
+                "overflow": Out(1),
+                "negative": Out(1),
             }
         )
 
@@ -66,6 +75,11 @@ class RoundingShift(Component):
     def width(self):
         """Bits of the value."""
         return self._width
+
+    @property
+    def result_width(self):
+        """Bits of the result."""
+        return self._result_width
 
     def elaborate(self, platform):
         m = Module()
@@ -92,12 +106,25 @@ class RoundingShift(Component):
             s0_sum.eq((Cat(Const(1, 1), self.value).as_signed() + Cat(carry, addend))[1:].as_signed()),
             s0_amount.eq(amount),
         ]
-
-        s1_coarse = Signal(signed(33), reset_less=True)
+        s1 = self._shift(m, s0_sum, s0_amount[3:] << 3, 8 * 3, self.result_width + 7, Const(0, 1), "s1")
         s1_amount = Signal(3, reset_less=True)
-        m.d.sync += [s1_coarse.eq(s0_sum >> (s0_amount[3:] << 3)), s1_amount.eq(s0_amount[:3])]
-
-        s2_fine = Signal(signed(33), reset_less=True)
-        m.d.sync += s2_fine.eq(s1_coarse >> s1_amount)
-        m.d.comb += self.result.eq(s2_fine)
+        m.d.sync += s1_amount.eq(s0_amount[:3])
+        s2_fine, s2_overflow, s2_negative = self._shift(m, s1[0], s1_amount, 7, self.result_width, s1[1], "s2", s1[2])
+        m.d.comb += [self.result.eq(s2_fine), self.overflow.eq(s2_overflow), self.negative.eq(s2_negative)]
         return m
+
+    def _shift(self, m, value, amount, most, width, overflow, name, negative=None):
+        """Shift right by up to ``most`` and keep ``width`` bits; registers (result, overflow, negative)."""
+        width = min(width, len(value))
+        negative = value[-1] if negative is None else negative
+        shifted = Signal(signed(width), name=f"{name}_shifted", reset_less=True)
+        lost = Signal(name=f"{name}_overflow", reset_less=True)
+        sign = Signal(name=f"{name}_negative", reset_less=True)
+        # Bits from the sign of the result up must all be the sign; a shift spares the lowest of them.
+        dropped = Cat((bit ^ negative) & (amount <= index) for index, bit in enumerate(value[width - 1 :]))
+        m.d.sync += [
+            shifted.eq((value >> amount)[:width]),
+            lost.eq(overflow | dropped.any()),
+            sign.eq(negative),
+        ]
+        return shifted, lost, sign

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.axi import axi_address_layout, axi_write_signature
 from systolith.burst_splitter import BurstSplitter, burst_layout
+from systolith.dma_errors import DmaErrors
 from systolith.ports import ActivationReadPort, DmaError
 from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
@@ -180,27 +181,20 @@ class StoreEngine(Component):
         address, last = expected.r_data[:MEMORY_WIDTH], expected.r_data[MEMORY_WIDTH]
         response = self.axi.b
         fire = Signal()
-        reported = Signal()
+        m.submodules.errors = errors = DmaErrors(
+            response_code=ErrorCode.WRITE_RESPONSE, range_code=ErrorCode.OUT_OF_RANGE
+        )
         m.d.comb += [
             response.ready.eq(expected.r_rdy),
             fire.eq(response.valid & response.ready),
             expected.r_en.eq(response.valid),
+            errors.response_valid.eq(response.valid),
+            errors.expected.eq(expected.r_rdy),
+            errors.response.eq(response.payload.resp),
+            errors.burst_address.eq(address),
+            errors.out_of_range.eq(walker.out_of_range),
+            errors.run_address.eq(walker.address),
+            errors.abort.eq(self.abort),
+            self.error.eq(errors.error),
         ]
-        m.d.sync += [self.retire.eq(fire & last & ~self.abort), self.error.valid.eq(0)]
-        with m.If(self.abort):
-            m.d.sync += reported.eq(0)
-        with m.Elif(fire & response.payload.resp[1]):
-            m.d.sync += [
-                self.error.valid.eq(1),
-                self.error.code.eq(ErrorCode.WRITE_RESPONSE),
-                self.error.address.eq(address),
-                self.error.response.eq(response.payload.resp),
-            ]
-        with m.Elif(walker.out_of_range & ~reported):
-            m.d.sync += [
-                self.error.valid.eq(1),
-                self.error.code.eq(ErrorCode.OUT_OF_RANGE),
-                self.error.address.eq(walker.address),
-                self.error.response.eq(0),
-                reported.eq(1),
-            ]
+        m.d.sync += self.retire.eq(fire & last & ~self.abort)

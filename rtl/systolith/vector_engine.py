@@ -1,13 +1,15 @@
 """Vector engine: drains accumulators, pools, adds and requantizes."""
 
 from amaranth import *
-from amaranth.lib import stream
+from amaranth.lib import data, stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.accumulator_buffer import AccumulatorReadPort
 from systolith.parameter_loader import ParameterLoader
 from systolith.ports import ActivationReadPort, ActivationWritePort, ParameterReadPort
+from systolith.shapes import ADDRESS_WIDTH
+from systolith.stream_buffer import StreamBuffer
 from systolith.vector_dispatcher import VectorDispatcher, vector_command_layout
 from systolith.vector_element import destination_layout, element_layout
 from systolith.vector_pipeline import VectorPipeline
@@ -23,11 +25,11 @@ _READS = 16
 class VectorEngine(Component):
     """Execute VECTOR and PARAMS commands.
 
-    Dataflow: dispatcher (order, banks) -> walk (addresses) -> read of the accumulator or activation buffer ->
-    pipeline (reduction, requantization) -> queue of results -> write to the activation buffer. The pipeline
-    cannot stop; a read that starts a reduction is issued only when the result queue has room for its
-    result, so a write port that is taken stops the reads in time. One element is read, and one result
-    written, per cycle when no port is taken; consecutive commands follow without a gap.
+    Dataflow: dispatcher (order, banks) -> walk (addresses) -> request register -> read of the accumulator or
+    activation buffer -> pipeline (reduction, requantization) -> queue of results -> write to the activation
+    buffer. The pipeline cannot stop; a read that starts a reduction is issued only when the result queue has
+    room for its result, so a write port that is taken stops the reads in time. One element is read, and one
+    result written, per cycle when no port is taken; consecutive commands follow without a gap.
 
     The walk waits before the first element of a command (1) with the fence bit, until all earlier results are
     written; (2) whose source differs from that of the command before, until the reads of that are reduced.
@@ -121,28 +123,30 @@ class VectorEngine(Component):
         issue = accesses.payload.issue
         element = issue.element
         source = element.source if config.pooling else Const(0)
+        m.submodules.request = request = StreamBuffer(
+            shape=data.StructLayout({"source": 1, "addr": ADDRESS_WIDTH})
+        )
         credits = Signal(range(depth + 1), init=depth)
-        returned, write_idle = Signal(), Signal()
+        returned, write_idle, drained = Signal(), Signal(), Signal()
         last_source = Signal(reset_less=True)
 
-        # The grant comes late in the cycle: what it starts is queued a cycle later, long before the data is back.
+        # What a read starts is queued a cycle later, long before the data is back.
         issued = Signal()
         issued_element = Signal(element_layout(config), reset_less=True)
         issued_destination = Signal(destination_layout(config), reset_less=True)
         room = elements.w_rdy & ~(issued & (elements.w_level == _READS - 1))
 
         switching = (source != last_source) & (elements.r_rdy | issued | pipeline.active)
-        fenced = issue.fence & ~((credits == depth) & write_idle)
+        # Everything before this element has been written, unless an element left in the last cycle.
+        m.d.sync += drained.eq((credits == depth) & write_idle)
+        fenced = issue.fence & ~(drained & ~issued)
         allowed = accesses.valid & room & ~(element.first & (credits == 0)) & ~switching & ~fenced
-        ready = Mux(source, self.activation_read.ready, self.accumulator_read.ready)
-        fire = allowed & ready
+        fire = allowed & request.i.ready
         m.d.comb += [
-            self.activation_read.addr.eq(accesses.payload.addr),
-            self.activation_read.valid.eq(allowed & source),
-            self.accumulator_read.entry.eq(accesses.payload.addr),
-            self.accumulator_read.valid.eq(allowed & ~source),
+            request.i.valid.eq(allowed),
+            request.i.payload.source.eq(source),
+            request.i.payload.addr.eq(accesses.payload.addr),
             accesses.ready.eq(fire),
-            self.stall_input.eq(allowed & ~ready),
             elements.w_data.eq(issued_element),
             elements.w_en.eq(issued),
             destinations.w_data.eq(issued_destination),
@@ -157,6 +161,7 @@ class VectorEngine(Component):
         with m.If(fire):
             m.d.sync += last_source.eq(source)
 
+        self._request(m, request.o)
         arriving = Signal(element_layout(config))
         data_valid = self.accumulator_read.data_valid
         if config.pooling:
@@ -170,6 +175,18 @@ class VectorEngine(Component):
             pipeline.accumulators.eq(self.accumulator_read.data),
         ]
         return returned, write_idle, destinations
+
+    def _request(self, m, request):
+        """Offer a request, which comes from registers, to the port of its source."""
+        source, addr = request.payload.source, request.payload.addr
+        m.d.comb += [
+            self.activation_read.addr.eq(addr),
+            self.activation_read.valid.eq(request.valid & source),
+            self.accumulator_read.entry.eq(addr),
+            self.accumulator_read.valid.eq(request.valid & ~source),
+            request.ready.eq(Mux(source, self.activation_read.ready, self.accumulator_read.ready)),
+            self.stall_input.eq(request.valid & ~request.ready),
+        ]
 
     def _write(self, m, pipeline, destinations, dispatcher, returned, idle):
         """Queue results, join them with their destinations, write them through an output register."""

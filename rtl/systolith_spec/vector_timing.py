@@ -47,6 +47,7 @@ OPERAND_SCALER_LATENCY = 7
 VECTOR_COMMANDS_IN_FLIGHT = 16
 """Commands that may have started and not retired."""
 _WINDOW_ACCESS = 3
+_REQUEST = 1  # register between the walk and the read ports
 
 
 def _groups(config: AcceleratorConfig, fields: dict[str, int]) -> int:
@@ -71,7 +72,7 @@ def vector_division(config: AcceleratorConfig) -> int:
 
 def vector_start(config: AcceleratorConfig) -> int:
     """Acceptance of a command by an idle engine to its first read."""
-    return 2 + vector_division(config) + (_WINDOW_ACCESS if config.pooling else 0)
+    return 2 + vector_division(config) + (_WINDOW_ACCESS if config.pooling else 0) + _REQUEST
 
 
 def vector_pipeline(config: AcceleratorConfig, source: int) -> int:
@@ -90,19 +91,20 @@ def vector_write_latency(config: AcceleratorConfig, source: int) -> int:
 def vector_result_depth(config: AcceleratorConfig) -> int:
     """Results that may be between read and write: enough for one per cycle, in multiples of 16."""
     longest = max(vector_write_latency(config, source) for source in ((0, 1) if config.pooling else (0,)))
-    return -(-(longest + 1) // 16) * 16
+    return -(-(longest + 1 + _REQUEST) // 16) * 16
 
 
 def vector_fence_gap(config: AcceleratorConfig, source: int) -> int:
     """Last read of a command to the first read of the next one with the fence bit, by the former's source."""
-    return vector_write_latency(config, source) + 1
+    # The write register is empty a cycle after the write, the fence sees it in the next.
+    return vector_write_latency(config, source) + 2 + _REQUEST
 
 
 def vector_switch_gap(config: AcceleratorConfig, source: int) -> int:
     """Last read of a command with this source to the first read of the next one with the other source."""
     if not source:
-        return ACCUMULATOR_READ_LATENCY + 1
-    return ACTIVATION_READ_LATENCY + 3 + (OPERAND_SCALER_LATENCY if config.residual_add else 0)
+        return ACCUMULATOR_READ_LATENCY + 1 + _REQUEST
+    return ACTIVATION_READ_LATENCY + 3 + _REQUEST + (OPERAND_SCALER_LATENCY if config.residual_add else 0)
 
 
 def vector_latency(config: AcceleratorConfig, fields: dict[str, int]) -> int:
