@@ -288,9 +288,11 @@ class _Lowering:
         name = "+".join([operator.kind for operator in operators] + (
             [matrix.options["activation"]] if matrix.options.get("activation", "NONE") != "NONE" else []))
         common = self.common(operators, name, self.new_view(graph.output_tensor(output_op)))
-        return self.emit(MatrixLayer(
-            **common, source=self.view(source_index), weights=weights, pad_value=zero_in, requantization=requantization,
-            depthwise=matrix.kind == "DEPTHWISE_CONV_2D", **geometry))
+        source = self.view(source_index)
+        # Many outputs of a single channel are a plain convolution, whose kernel rows are contiguous.
+        depthwise = matrix.kind == "DEPTHWISE_CONV_2D" and (source.channels > 1 or channels == 1)
+        return self.emit(MatrixLayer(**common, source=source, weights=weights, pad_value=zero_in,
+                                     requantization=requantization, depthwise=depthwise, **geometry))
 
     def matrix_ready(self, operator: Operator, what: str) -> np.ndarray | None:
         """Constant int8 weights without zero point, or None (the host takes the operator)."""

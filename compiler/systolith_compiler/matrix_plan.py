@@ -98,5 +98,7 @@ def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: i
                 [dict(zip(ends, values, strict=True)) for values in product(flags, repeat=3)]]
     sizes = {config.rows, 2 * config.rows, 4 * config.rows, usual.pixels, config.accumulator_depth}
     coordinates = [[{"pixels": size} for size in sorted(sizes) if size < 2 * pixels], [{"blocks": count} for count in groups]]
-    coordinates += [[{name: flag} for flag in flags] for name in ("tiles_rise", "tiles_fall", "groups_rise", "groups_fall")]
+    # Slices of the first group can start before the last channels of its inputs are there.
+    ends = "tiles_rise", "tiles_fall", "groups_rise", "groups_fall", "slices_rise"
+    coordinates += [[{name: flag} for flag in flags] for name in ends]
     return coordinates

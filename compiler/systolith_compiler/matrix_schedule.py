@@ -11,6 +11,7 @@ from math import ceil
 
 from systolith_spec.commands import Space
 from systolith_spec.config import AcceleratorConfig
+from systolith_spec.timing import tile_cycles
 
 from .emitter import Emitter, PlanError, Slab
 from .layers import MatrixLayer, View
@@ -265,6 +266,12 @@ class MatrixSchedule:
         self.slices = self._slices()
 
     # Order of the loops.
+
+    @property
+    def array_cycles(self) -> int:
+        """Cycles that the array takes for the layer."""
+        tiles = sum(part.tiles(self.kernel[1], self.config.rows) for part in self.slices)
+        return self.blocks * tiles * sum(tile_cycles(self.config, tile.pixels) for tile in self.tiles)
 
     @cached_property
     def _unit_sizes(self) -> dict[tuple[int, int], int]:

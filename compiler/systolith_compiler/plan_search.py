@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from systolith_golden.cycles import predict
 
+from .depthwise_schedule import DepthwisePlan, DepthwiseSchedule, schedule_matrix
 from .emitter import Emitter, PlanError
 from .layers import HostLayer, Layer, MatrixLayer, SoftmaxLayer
 from .matrix_plan import MatrixPlan, choices
@@ -23,9 +24,10 @@ _SHORT = 60            # commands before the layer that a trial has at least, if
 _LARGEST_TRIAL = 1500  # commands; layers beyond keep their usual plan
 
 
-def _schedule(layer: Layer, emitter: Emitter, plan: MatrixPlan | WindowPlan | None = None) -> MatrixSchedule | WindowSchedule:
+def _schedule(layer: Layer, emitter: Emitter,
+              plan: MatrixPlan | DepthwisePlan | WindowPlan | None = None) -> MatrixSchedule | WindowSchedule:
     if isinstance(layer, MatrixLayer):
-        return MatrixSchedule(layer, emitter, plan)
+        return schedule_matrix(layer, emitter, plan)
     schedule = SoftmaxSchedule if isinstance(layer, SoftmaxLayer) else WindowSchedule
     return schedule(layer, emitter, plan or WindowPlan())
 
@@ -79,6 +81,8 @@ class _Search:
             return self.usual
         if isinstance(plan, MatrixPlan):
             return _schedule(self.layer, self.emitter, self._descend(plan))
+        if isinstance(self.usual, DepthwiseSchedule):
+            return _schedule(self.layer, self.emitter, min(self.usual.alternatives(), key=self._score))
         return _schedule(self.layer, self.emitter,
                          min([plan, *plan.alternatives(self.emitter.config.vector_lanes)], key=self._score))
 
@@ -101,7 +105,7 @@ class _Search:
         size = len(self.emitter.program.commands)
         return min([start for start in starts if size - start <= _SHORT] + starts[-2:])
 
-    def _score(self, plan: MatrixPlan | WindowPlan) -> tuple[int, int]:
+    def _score(self, plan: MatrixPlan | DepthwisePlan | WindowPlan) -> tuple[int, int]:
         """Predicted cycles and commands of the best trial with a plan."""
         try:
             shape = _schedule(self.layer, self.emitter, plan).shape
@@ -119,7 +123,7 @@ class _Search:
         lanes = self.emitter.config.vector_lanes
         return [None, WindowPlan(channels=lanes if output.height * output.width == 1 else 1 << 24, early=True)]
 
-    def _trial(self, plan: MatrixPlan | WindowPlan, behind: WindowPlan | None) -> tuple[int, int]:
+    def _trial(self, plan: MatrixPlan | DepthwisePlan | WindowPlan, behind: WindowPlan | None) -> tuple[int, int]:
         emitter = self.emitter.trial(self._first)
         _schedule(self.layer, emitter, plan).emit()
         for layer in self.following:
