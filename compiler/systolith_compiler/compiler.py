@@ -9,14 +9,17 @@ from .depthwise_schedule import schedule_matrix
 from .emitter import Emitter, PlanError
 from .graph import Graph, UnsupportedError
 from .image import Image, LayerRecord, Step, TensorRecord
-from .layers import HostLayer, Layer, MatrixLayer, Storage, WindowLayer
+from .layers import HostLayer, Layer, MatrixLayer, SoftmaxLayer, Storage, WindowLayer
 from .lowering import Lowered, lower
 from .memory_map import MemoryMap
 from .placement import Placement, candidates
 from .program import Program
+from .softmax_schedule import SoftmaxSchedule
 from .window_schedule import WindowSchedule
 
 __all__ = ["compile_graph"]
+
+_SCHEDULES = {MatrixLayer: schedule_matrix, WindowLayer: WindowSchedule, SoftmaxLayer: SoftmaxSchedule}
 
 
 def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "double") -> Image:
@@ -41,7 +44,8 @@ def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "d
     on_host: set[int] = set()
     while True:
         lowered = lower(graph, rounding=Rounding[rounding.upper()], residual_add=config.residual_add,
-                        pooling=config.pooling, on_host=frozenset(on_host))
+                        pooling=config.pooling, softmax_channels=config.softmax_channels,
+                        on_host=frozenset(on_host))
         for placement in candidates(lowered, config):
             try:
                 return _Compilation(lowered, config, placement, rounding).image()
@@ -148,9 +152,8 @@ class _Compilation:
                 programs.append((Program(self.config), []))
                 self.emitter.begin(programs[-1][0])
             self.emitter.layer_index = index
-            schedule = schedule_matrix if isinstance(layer, MatrixLayer) else WindowSchedule
             try:
-                schedule(layer, self.emitter).emit()
+                _SCHEDULES[type(layer)](layer, self.emitter).emit()
             except PlanError as error:
                 raise _LayerError(layer, error) from None
         return programs

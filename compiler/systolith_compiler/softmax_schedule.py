@@ -1,0 +1,45 @@
+"""Schedules a softmax layer: for each pixel a PARAMS that fills the lane tables, and a VECTOR that applies them."""
+
+from systolith_spec.commands import Space
+
+from .emitter import Slab
+from .layers import Requantization
+from .program import Region
+from .window_schedule import Block, WindowSchedule
+
+__all__ = ["SoftmaxSchedule"]
+
+_TABLE_BYTES = 4 * 256
+
+
+class SoftmaxSchedule(WindowSchedule):
+    """Plan of one :class:`~systolith_compiler.layers.SoftmaxLayer`; tiles hold whole pixels."""
+
+    _DIVISIBLE = (0, 1)
+    _offset: int | None = None
+
+    def _table(self) -> tuple[int, int]:
+        """Memory offset and bytes of the table of exponentials."""
+        if self._offset is None:
+            self._offset = self.emitter.memory.add(self.layer.exponentials.astype("<u4").tobytes())
+        return self._offset, _TABLE_BYTES
+
+    def _window(self, block: Block, slab: Slab, target: Slab, requantization: Requantization) -> None:
+        """The commands of all pixels of a tile."""
+        emitter, channels = self.emitter, self.layer.output.channels
+
+        for y in range(*block.y):
+            for x in range(*block.x):
+                table = emitter.load_constant(
+                    Space.PARAMETER, emitter.parameters, (emitter.layer_index, "exponentials"), self._table)
+                values, destination = slab.locate(y, x), target.locate(y, x)
+                bank = emitter.tables(
+                    (emitter.layer_index, y, x), softmax=1, channels=channels, bias_base=table // 4, values=values,
+                    reads=(Region("activation", values, values + channels),
+                           Region("parameter", table, table + _TABLE_BYTES)))
+                # Every lane lies outside a slab without rows: the bias alone is requantised.
+                emitter.append(
+                    "VECTOR", source=1, bank=bank, rounding=requantization.rounding, y_count=1, x_count=1, ky_count=1,
+                    kx_count=1, zero_out=requantization.zero_out, minimum=requantization.minimum,
+                    maximum=requantization.maximum, channels=channels, destination=destination,
+                    writes=(Region("activation", destination, destination + channels),))
