@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from systolith_golden.cycles import predict
 from systolith_spec.commands import Rounding
 from systolith_spec.config import AcceleratorConfig
 
@@ -13,10 +14,12 @@ from .layers import HostLayer, Layer, Storage, WindowLayer
 from .lowering import Lowered, lower
 from .memory_map import MemoryMap
 from .placement import Placement, candidates
-from .plan_search import best_schedule
+from .plan_search import Plan, best_plans, schedule_layer
 from .program import Program
 
 __all__ = ["compile_graph"]
+
+_MOST_IMPROVEMENT = 12_000  # trials times commands: a few seconds
 
 
 
@@ -80,16 +83,13 @@ class _Compilation:
         self.config = config
         self.placement = placement
         self.rounding = rounding
-        self.memory = MemoryMap()
-        self.homes: dict[Storage, int] = {}
+        self.plans: dict[int, list[Plan]] = {}  # by layer, the one in use first
 
     def image(self) -> Image:
         """Schedule every layer and put the image together."""
-        self._reserve_homes()
-        preloaded = {storage for storage in self.homes if self._starts_in_memory(storage)}
-        preloaded |= {storage for storage in self.placement.resident if storage.columns is not None}
-        self.emitter = Emitter(self.config, self.placement, self.memory, self.homes, preloaded)
         programs = self._schedule()
+        if self._improve(programs):
+            programs = self._schedule()  # the last trial may not have been the best
         steps = []
         for program, layers in programs:
             if program is not None:
@@ -145,8 +145,40 @@ class _Compilation:
 
     # Programs.
 
+    def _improve(self, programs: list[tuple[Program | None, list[HostLayer]]]) -> bool:
+        """Try other plans of each layer in the whole of a short network, and keep the best; False: nothing tried."""
+        trials = sum(len(plans) - 1 for plans in self.plans.values())
+        commands = sum(len(program.commands) for program, _ in programs if program is not None)
+        if trials * commands > _MOST_IMPROVEMENT:
+            return False
+        fewest = self._cycles(programs)
+        for index, plans in self.plans.items():
+            for plan in plans[1:]:
+                before, self.plans[index] = self.plans[index], [plan]
+                cycles = self._cycles(self._schedule())
+                if cycles < fewest:
+                    fewest = cycles
+                else:
+                    self.plans[index] = before
+        return True
+
+    def _cycles(self, programs: list[tuple[Program | None, list[HostLayer]]]) -> int:
+        """Predicted cycles of all programs."""
+        total = 0
+        for program, _ in programs:
+            if program is not None:
+                program.set_memory(self.memory.size)
+                total += predict(self.config, program.encode()).total
+        return total
+
     def _schedule(self) -> list[tuple[Program | None, list[HostLayer]]]:
-        """Programs, each followed by the host layers that run after it."""
+        """Programs, each followed by the host layers that run after it; layers without a plan get one."""
+        self.memory = MemoryMap()
+        self.homes: dict[Storage, int] = {}
+        self._reserve_homes()
+        preloaded = {storage for storage in self.homes if self._starts_in_memory(storage)}
+        preloaded |= {storage for storage in self.placement.resident if storage.columns is not None}
+        self.emitter = Emitter(self.config, self.placement, self.memory, self.homes, preloaded)
         programs: list[tuple[Program | None, list[HostLayer]]] = []
         for index, layer in enumerate(self.lowered.layers):
             if isinstance(layer, HostLayer):
@@ -160,7 +192,9 @@ class _Compilation:
             self.emitter.begin_layer(index)
             following = self.lowered.layers[index + 1:index + 3]
             try:
-                best_schedule(layer, self.emitter, following).emit()
+                if index not in self.plans:
+                    self.plans[index] = best_plans(layer, self.emitter, following)
+                schedule_layer(layer, self.emitter, self.plans[index][0]).emit()
             except PlanError as error:
                 raise _LayerError(layer, error) from None
         return programs

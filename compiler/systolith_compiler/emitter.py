@@ -200,6 +200,11 @@ class Emitter:
         """The whole of a resident view."""
         return Slab(self.address(view), view.height, view.width, view.row_pitch, view.pixel_pitch)
 
+    def unloaded(self, view: View) -> bool:
+        """Whether some of a view is still to be loaded into its place on chip, or to be staged."""
+        storage = view.storage
+        return storage not in self.placement.resident or self._unloaded.get(storage, storage.size) < storage.size
+
     def ensure_loaded(self, view: View, stop: int) -> None:
         """Load a resident storage from its home at least up to byte `stop` of the view."""
         storage = view.storage

@@ -46,6 +46,11 @@ class MatrixPlan:
         Chunks of array rows in a slice of the reduction, at most (1x1 kernels on inputs that stay on chip).
     slices_rise, slices_fall : bool
         The first slices of the first (last ones of the last) group are smaller.
+    together : int
+        So many of the first tiles go through the groups together, so that each group's weights last longer while the
+        others arrive.
+    store_twice : bool
+        The last tile is stored in two pieces: all groups but the last, and the last.
     """
 
     pixels: int
@@ -57,6 +62,8 @@ class MatrixPlan:
     chunks: int = 1 << 16
     slices_rise: bool = False
     slices_fall: bool = False
+    together: int = 1
+    store_twice: bool = False
 
 
 def cut(total: int, step: int, least: int, *, rise: bool = False, fall: bool = False) -> list[tuple[int, int]]:
@@ -86,8 +93,24 @@ def cut(total: int, step: int, least: int, *, rise: bool = False, fall: bool = F
     return list(zip([0, *stops[:-1]], stops, strict=True))
 
 
-def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: int) -> list[list[dict]]:
-    """Changes of a plan worth trying, for a layer of so many output pixels and blocks: coordinates and their values."""
+def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: int, *, loads: bool = False,
+            stores: bool = False) -> list[list[dict]]:
+    """Changes of a plan worth trying.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    usual : MatrixPlan
+    pixels, blocks : int
+        Output pixels, and blocks of output channels, of the layer.
+    loads, stores : bool
+        Whether its input is loaded meanwhile, and its output stored.
+
+    Returns
+    -------
+    list of list of dict
+        Coordinates and their values.
+    """
     groups = sorted({1, usual.blocks, blocks} | {count for count in (2, 4, 8, 16, 32) if count < blocks})
     flags = (False, True)
     if pixels < config.rows:
@@ -101,4 +124,8 @@ def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: i
     # Slices of the first group can start before the last channels of its inputs are there.
     ends = "tiles_rise", "tiles_fall", "groups_rise", "groups_fall", "slices_rise"
     coordinates += [[{name: flag} for flag in flags] for name in ends]
+    if loads:
+        coordinates.append([{"together": count} for count in (1, 2, 4)])
+    if stores:
+        coordinates.append([{"store_twice": flag} for flag in flags])
     return coordinates

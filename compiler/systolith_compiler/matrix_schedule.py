@@ -84,7 +84,8 @@ class MatrixSchedule:
     @property
     def shape(self) -> tuple:
         """What distinguishes this schedule from others of the layer."""
-        return tuple(self.tiles), tuple(self.groups), *(tuple(self._group_slices(g)) for g in (0, len(self.groups) - 1))
+        order = self._together, self._store_twice
+        return order, tuple(self.tiles), tuple(self.groups), *(tuple(self._group_slices(g)) for g in (0, len(self.groups) - 1))
 
     # Slices of the reduction.
 
@@ -310,11 +311,14 @@ class MatrixSchedule:
         self._slab_cache: dict[object, Slab] = {}
         self._slab_turn = 0
         if self._tiles_outside():
-            for number, tile in enumerate(self.tiles):
-                target = self._target(tile, number)
+            together = self._together
+            for first in [0, *range(together, len(self.tiles))]:
+                tiles = list(enumerate(self.tiles))[first:first + (1 if first else together)]
+                targets = {number: self._target(tile, number) for number, tile in tiles}
                 for g in range(len(self.groups)):
-                    self._tile_group(tile, number, g, target)
-                self._store(tile, target, (0, self.outputs))
+                    for number, tile in tiles:
+                        self._tile_group(tile, number, g, targets[number])
+                        self._store_groups(number, tile, g, targets[number])
         else:
             for g, group in enumerate(self.groups):
                 for number, tile in enumerate(self.tiles):
@@ -324,6 +328,35 @@ class MatrixSchedule:
                         self._store(tile, target, group)
                     elif g == len(self.groups) - 1:
                         self._store(tile, target, (0, self.outputs))
+
+    def _store_groups(self, number: int, tile: Tile, g: int, target: Slab) -> None:
+        """Store a tile behind its last group, or the last tile behind its last two groups."""
+        last = self.groups[-1][0]
+        if self._store_twice and number == len(self.tiles) - 1 and len(self.groups) > 1:
+            if g >= len(self.groups) - 2:
+                self._store(tile, target, (0, last) if g < len(self.groups) - 1 else (last, self.outputs))
+        elif g == len(self.groups) - 1:
+            self._store(tile, target, (0, self.outputs))
+
+    @property
+    def _together(self) -> int:
+        """Tiles at the beginning that go through the groups together."""
+        resident = self.resident_in and self.resident_out and self.resident_residual
+        return min(self.plan.together, len(self.tiles)) if resident and isinstance(self.plan, MatrixPlan) else 1
+
+    @property
+    def _store_twice(self) -> bool:
+        return isinstance(self.plan, MatrixPlan) and self.plan.store_twice
+
+    @property
+    def loads(self) -> bool:
+        """Whether the input is still to be loaded."""
+        return self.emitter.unloaded(self.layer.source)
+
+    @property
+    def stores(self) -> bool:
+        """Whether the output has a home in main memory."""
+        return self.layer.output.storage in self.emitter.homes
 
     def _result_address(self, number: int, pixels: int) -> int:
         area = self.emitter.placement.results
