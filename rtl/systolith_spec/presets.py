@@ -50,12 +50,14 @@ def geometry(rows: int, cols: int) -> AcceleratorConfig:
     ConfigurationError
         The geometry cannot work.
     """
-    large = rows * cols >= 128
+    # Buffers for fewer than 128, fewer than 1024 and more multipliers, KiB: activations, weights, parameters; accumulator entries.
+    elements = rows * cols
+    activation, weight, parameter, depth = (
+        (64, 32, 8, 256) if elements < 128 else (128, 64, 8, 512) if elements < 1024 else (1024, 512, 32, 1024))
     return AcceleratorConfig(
-        name=f"{rows}x{cols}", rows=rows, cols=cols, activation_bytes=(128 if large else 64) * _KIB,
-        weight_bytes=(64 if large else 32) * _KIB, parameter_bytes=8 * _KIB, accumulator_depth=512 if large else 256,
-        vector_lanes=cols, parameter_groups=8, axi_data_width=32 if cols <= 4 else 64 if cols <= 8 else 128,
-        depthwise_streams=_streams(rows))
+        name=f"{rows}x{cols}", rows=rows, cols=cols, activation_bytes=activation * _KIB, weight_bytes=weight * _KIB,
+        parameter_bytes=parameter * _KIB, accumulator_depth=depth, vector_lanes=cols, parameter_groups=8,
+        axi_data_width=32 if cols <= 4 else 64 if cols <= 8 else 128, depthwise_streams=_streams(rows))
 
 
 def preset(name: str) -> AcceleratorConfig:
