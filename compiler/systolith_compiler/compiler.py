@@ -2,24 +2,25 @@
 
 import numpy as np
 
+from systolith_golden.cycles import predict
 from systolith_spec.commands import Rounding
 from systolith_spec.config import AcceleratorConfig
 
-from .depthwise_schedule import schedule_matrix
+from .column_strips import use_column_strips
 from .emitter import Emitter, PlanError
 from .graph import Graph, UnsupportedError
 from .image import Image, LayerRecord, Step, TensorRecord
-from .layers import HostLayer, Layer, MatrixLayer, SoftmaxLayer, Storage, WindowLayer
+from .layers import HostLayer, Layer, Storage, WindowLayer
 from .lowering import Lowered, lower
 from .memory_map import MemoryMap
 from .placement import Placement, candidates
+from .plan_search import Plan, best_plans, schedule_layer
 from .program import Program
-from .softmax_schedule import SoftmaxSchedule
-from .window_schedule import WindowSchedule
 
 __all__ = ["compile_graph"]
 
-_SCHEDULES = {MatrixLayer: schedule_matrix, WindowLayer: WindowSchedule, SoftmaxLayer: SoftmaxSchedule}
+_MOST_IMPROVEMENT = 12_000  # trials times commands: a few seconds
+
 
 
 def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "double") -> Image:
@@ -42,15 +43,22 @@ def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "d
         An operator cannot be executed, or cannot be cut into tiles that fit the buffers.
     """
     on_host: set[int] = set()
+    in_strips = True
     while True:
         lowered = lower(graph, rounding=Rounding[rounding.upper()], residual_add=config.residual_add,
                         pooling=config.pooling, softmax_channels=config.softmax_channels,
                         on_host=frozenset(on_host))
+        strips = use_column_strips(lowered, config) if in_strips else []
         for placement in candidates(lowered, config):
+            if not placement.resident.keys() >= set(strips):
+                continue
             try:
                 return _Compilation(lowered, config, placement, rounding).image()
             except _LayerError as error:
                 failure = error
+        if strips:
+            in_strips = False
+            continue
         operator = next(op for op in graph.operators if op.index == failure.layer.operators[-1])
         if not isinstance(failure.layer, WindowLayer) or operator.index in on_host:
             raise UnsupportedError(graph, operator,
@@ -75,19 +83,17 @@ class _Compilation:
         self.config = config
         self.placement = placement
         self.rounding = rounding
-        self.memory = MemoryMap()
-        self.homes: dict[Storage, int] = {}
+        self.plans: dict[int, list[Plan]] = {}  # by layer, the one in use first
 
     def image(self) -> Image:
         """Schedule every layer and put the image together."""
-        self._reserve_homes()
-        preloaded = {storage for storage in self.homes if self._starts_in_memory(storage)}
-        self.emitter = Emitter(self.config, self.placement, self.memory, self.homes, preloaded)
         programs = self._schedule()
+        if self._improve(programs):
+            programs = self._schedule()  # the last trial may not have been the best
         steps = []
         for program, layers in programs:
             if program is not None:
-                program._sizes["memory"] = self.memory.size
+                program.set_memory(self.memory.size)
                 commands = program.encode()
                 steps.append(Step(program=self.memory.add(b"".join(commands), 4096), commands=len(commands)))
             steps += [Step(operator=operator) for layer in layers for operator in layer.operators]
@@ -139,8 +145,40 @@ class _Compilation:
 
     # Programs.
 
+    def _improve(self, programs: list[tuple[Program | None, list[HostLayer]]]) -> bool:
+        """Try other plans of each layer in the whole of a short network, and keep the best; False: nothing tried."""
+        trials = sum(len(plans) - 1 for plans in self.plans.values())
+        commands = sum(len(program.commands) for program, _ in programs if program is not None)
+        if trials * commands > _MOST_IMPROVEMENT:
+            return False
+        fewest = self._cycles(programs)
+        for index, plans in self.plans.items():
+            for plan in plans[1:]:
+                before, self.plans[index] = self.plans[index], [plan]
+                cycles = self._cycles(self._schedule())
+                if cycles < fewest:
+                    fewest = cycles
+                else:
+                    self.plans[index] = before
+        return True
+
+    def _cycles(self, programs: list[tuple[Program | None, list[HostLayer]]]) -> int:
+        """Predicted cycles of all programs."""
+        total = 0
+        for program, _ in programs:
+            if program is not None:
+                program.set_memory(self.memory.size)
+                total += predict(self.config, program.encode()).total
+        return total
+
     def _schedule(self) -> list[tuple[Program | None, list[HostLayer]]]:
-        """Programs, each followed by the host layers that run after it."""
+        """Programs, each followed by the host layers that run after it; layers without a plan get one."""
+        self.memory = MemoryMap()
+        self.homes: dict[Storage, int] = {}
+        self._reserve_homes()
+        preloaded = {storage for storage in self.homes if self._starts_in_memory(storage)}
+        preloaded |= {storage for storage in self.placement.resident if storage.columns is not None}
+        self.emitter = Emitter(self.config, self.placement, self.memory, self.homes, preloaded)
         programs: list[tuple[Program | None, list[HostLayer]]] = []
         for index, layer in enumerate(self.lowered.layers):
             if isinstance(layer, HostLayer):
@@ -151,9 +189,12 @@ class _Compilation:
             if not programs or programs[-1][1]:
                 programs.append((Program(self.config), []))
                 self.emitter.begin(programs[-1][0])
-            self.emitter.layer_index = index
+            self.emitter.begin_layer(index)
+            following = self.lowered.layers[index + 1:index + 3]
             try:
-                _SCHEDULES[type(layer)](layer, self.emitter).emit()
+                if index not in self.plans:
+                    self.plans[index] = best_plans(layer, self.emitter, following)
+                schedule_layer(layer, self.emitter, self.plans[index][0]).emit()
             except PlanError as error:
                 raise _LayerError(layer, error) from None
         return programs

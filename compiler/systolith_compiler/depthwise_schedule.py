@@ -5,6 +5,7 @@ has lanes, each with COMPUTE commands of its own and all drained by one VECTOR. 
 a *unit*, arrive in one LOAD each.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
@@ -17,24 +18,51 @@ from systolith_spec.vector_timing import vector_latency
 from .depthwise_passes import Passes, Run, choose_passes
 from .emitter import Emitter, PlanError, Slab
 from .layers import MatrixLayer
-from .matrix_schedule import MatrixSchedule, Tile
+from .matrix_plan import MatrixPlan, Tile
+from .matrix_schedule import MatrixSchedule
 from .packing import KernelSlice, pack_parameters
-from .program import Region
+from .program import LaneTables, Region
 
-__all__ = ["DepthwiseSchedule", "schedule_matrix"]
+__all__ = ["DepthwisePlan", "DepthwiseSchedule", "schedule_matrix"]
 
 _UNIT_BEATS = 256      # a unit of small groups holds about this many beats of weights
 _HANDSHAKE_CYCLES = 12  # about: retirement to acceptance of a command that has waited for its token
+_ALTERNATIVES = 10     # plans worth a trial
 
 
-def schedule_matrix(layer: MatrixLayer, emitter: Emitter) -> MatrixSchedule:
-    """The plan of a matrix layer that takes fewest cycles.
+@dataclass(frozen=True)
+class DepthwisePlan:
+    """How a layer is cut.
+
+    Attributes
+    ----------
+    rows, columns : int
+        Output pixels of a tile.
+    blocks : int
+        Blocks of channels in a group.
+    slots : int
+        Tiles that the staging areas hold.
+    """
+
+    rows: int
+    columns: int
+    blocks: int
+    slots: int
+
+
+def schedule_matrix(layer: MatrixLayer, emitter: Emitter,
+                    plan: MatrixPlan | DepthwisePlan | None = None) -> MatrixSchedule:
+    """The schedule of a matrix layer for a plan; without one, that which takes the array fewest cycles.
 
     Raises
     ------
     PlanError
         No plan fits.
     """
+    if isinstance(plan, DepthwisePlan):
+        return DepthwiseSchedule(layer, emitter, plan)
+    if isinstance(plan, MatrixPlan):
+        return MatrixSchedule(layer, emitter, plan)
     if not DepthwiseSchedule.suits(layer, emitter.config):
         return MatrixSchedule(layer, emitter)
     try:
@@ -56,12 +84,16 @@ class DepthwiseSchedule(MatrixSchedule):
     layer : MatrixLayer
         Depthwise, one output channel for each input channel.
     emitter : Emitter
+    plan : DepthwisePlan, optional
+        How to cut the layer; without it, the one with the lowest estimate.
 
     Raises
     ------
     PlanError
         No tile is small enough for the space there is.
     """
+
+    plan: DepthwisePlan
 
     @staticmethod
     def suits(layer: MatrixLayer, config: AcceleratorConfig) -> bool:
@@ -72,28 +104,36 @@ class DepthwiseSchedule(MatrixSchedule):
 
     def _slices(self) -> list[KernelSlice]:
         self.passes: Passes = choose_passes(self.layer, self.config)
-        self._block_bytes = self.passes.block_bytes
+        self._channels = self.config.depthwise_lanes
+        self.blocks = ceil(self.outputs / self._channels)
         if self._block_bytes > self.config.weight_bytes // 2:
             raise PlanError(f"{self._block_bytes} weight bytes of one block exceed half the weight buffer")
         return [KernelSlice((0, self.kernel[0]), (0, self.layer.source.channels), False)]
 
-    def _plan_tiles(self) -> None:
-        config, output = self.config, self.layer.output
-        self._channels = config.depthwise_lanes
-        self.blocks = ceil(self.outputs / self._channels)
-        best = None
-        for slots in (2, 1):
-            self.slots = slots
+    def _group_slices(self, g: int) -> list[KernelSlice]:
+        return self.slices
+
+    @property
+    def _block_bytes(self) -> int:
+        return self.passes.block_bytes
+
+    def alternatives(self) -> list[DepthwisePlan]:
+        """Plans with the lowest estimates, the best first."""
+        plans = []
+        for self.slots in (2, 1):
             for shape in self._shapes():
                 for blocks in self._group_sizes(shape):
-                    cost = self._estimate(shape, blocks)
-                    if best is None or cost < best[0]:
-                        best = cost, shape, blocks, slots
-            if best is not None:
-                break
-        else:
-            raise PlanError("not even one output pixel fits the staging area")
-        _, (rows, cols), blocks, self.slots = best
+                    plans.append((self._estimate(shape, blocks), len(plans), DepthwisePlan(*shape, blocks, self.slots)))
+            if plans:
+                return [plan for _, _, plan in sorted(plans)[:_ALTERNATIVES]]
+        raise PlanError("not even one output pixel fits the staging area")
+
+    def _usual_plan(self) -> DepthwisePlan:
+        return self.alternatives()[0]
+
+    def _plan_tiles(self) -> None:
+        config, output = self.config, self.layer.output
+        rows, cols, blocks, self.slots = self.plan.rows, self.plan.columns, self.plan.blocks, self.plan.slots
         self.tiles = [Tile(y, min(y + rows, output.height), x, min(x + cols, output.width))
                       for y in range(0, output.height, rows) for x in range(0, output.width, cols)]
         step = blocks * self._channels
@@ -186,25 +226,21 @@ class DepthwiseSchedule(MatrixSchedule):
 
     # Emission.
 
-    def emit(self) -> None:
-        """Write the layer's commands."""
-        self._turn_of_region = 0
-        super().emit()
-
     def _unit_weights(self, unit: int) -> int:
         """Weight buffer address of a unit."""
         def data():
             if (unit, 0) not in self._units:
-                weights = self.layer.weights[..., 0]
-                packed = b"".join(self.passes.pack(weights[start:min(start + self._channels, stop)])
-                                  for first, stop in self._groups_of(unit)
-                                  for start in range(first, stop, self._channels))
-                packed += bytes(self._unit_sizes[unit, 0] - len(packed))
-                self._units[unit, 0] = self.emitter.memory.add(packed), len(packed)
+                size = self._unit_sizes[unit, 0]
+                self._units[unit, 0] = self.emitter.memory.add_lazily(size, lambda: self._pack(unit)), size
             return self._units[unit, 0]
 
         key = (self.emitter.layer_index, "depthwise", unit)
         return self.emitter.load_constant(Space.WEIGHT, self.emitter.weights, key, data)
+
+    def _pack(self, unit: int) -> bytes:
+        weights = self.layer.weights[..., 0]
+        return b"".join(self.passes.pack(weights[start:min(start + self._channels, stop)])
+                        for first, stop in self._groups_of(unit) for start in range(first, stop, self._channels))
 
     def _unit_records(self, unit: int) -> int:
         """Parameter buffer address of a unit."""
@@ -223,8 +259,10 @@ class DepthwiseSchedule(MatrixSchedule):
         scales = 2 * channels if len(self.layer.requantization.multiplier) > 1 else 0
         return channels + channels % 2 + scales
 
-    def _tables(self, g: int) -> int:
+    def _tables(self, g: int) -> LaneTables:
         requantization = self.layer.requantization
+        if self._uniform:
+            return self.emitter.uniform_tables(requantization)
         unit, place = divmod(g, self._unit_groups)
         groups = self._groups_of(unit)
         bias = self._unit_records(unit) // 4 + sum(self._record_words(group) for group in groups[:place])
@@ -237,15 +275,6 @@ class DepthwiseSchedule(MatrixSchedule):
         return self.emitter.tables((self.emitter.layer_index, g), channels=channels, bias_base=bias, **scale,
                                    reads=(Region("parameter", 4 * bias, 4 * stop),))
 
-    def _accumulators(self) -> int:
-        """First accumulator entry for a group: many small regions take turns, so that none is waited for."""
-        half = self.emitter.next_accumulators()
-        entries = max(tile.pixels for tile in self.tiles) * max(self._blocks_of(group) for group in self.groups)
-        regions = self.config.accumulator_depth // entries
-        place = self._turn_of_region // 2 % regions
-        self._turn_of_region += 1
-        return half + place * entries
-
     def _tile_group(self, tile: Tile, number: int, g: int, target: Slab) -> None:
         group = self.groups[g]
         unit, place = divmod(g, self._unit_groups)
@@ -253,7 +282,7 @@ class DepthwiseSchedule(MatrixSchedule):
         weights = self._unit_weights(unit) + before * self._block_bytes
         slab = self._slab(tile, number, self.slices[0])
         self._load_rows(tile)
-        accumulator = self._accumulators()
+        accumulator = self.emitter.next_accumulators(self._blocks_of(group) * tile.pixels)
         for block in range(self._blocks_of(group)):
             self._column_passes(tile, slab, group[0] + block * self._channels, accumulator + block * tile.pixels,
                                 weights + block * self._block_bytes)
@@ -271,14 +300,16 @@ class DepthwiseSchedule(MatrixSchedule):
         """COMPUTE commands of one tile and block of channels."""
         for index, run in enumerate(self.passes.runs):
             size = self.passes.run_bytes(run)
+            reads = self._rows_region(tile, slab, channel), Region("weight", weights, weights + size)
             self._column_run(run, tile, slab, channel, accumulate=int(index > 0), accumulator=accumulator,
-                             weights=weights, reads=(self._rows_region(tile, slab), Region("weight", weights, weights + size)),
+                             weights=weights, reads=reads,
                              writes=(Region("accumulator", accumulator, accumulator + tile.pixels),))
             weights += size
 
-    def _rows_region(self, tile: Tile, slab: Slab) -> Region:
+    def _rows_region(self, tile: Tile, slab: Slab, channel: int) -> Region:
+        """Whole rows of some channels: lines may be longer than what the outputs need."""
         rows, _ = self._input_window(tile)
-        return self._read_region(slab, rows, (slab.x0, slab.x0 + slab.cols))
+        return slab.region(rows, (slab.x0, slab.x0 + slab.cols), (channel, min(channel + self._channels, self.outputs)))
 
     def _column_run(self, run: Run, tile: Tile, slab: Slab, channel: int, **arguments) -> None:
         layer, passes = self.layer, self.passes
