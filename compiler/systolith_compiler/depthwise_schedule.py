@@ -27,7 +27,8 @@ __all__ = ["DepthwisePlan", "DepthwiseSchedule", "schedule_matrix"]
 
 _UNIT_BEATS = 256      # a unit of small groups holds about this many beats of weights
 _HANDSHAKE_CYCLES = 12  # about: retirement to acceptance of a command that has waited for its token
-_ALTERNATIVES = 10     # plans worth a trial
+_ALTERNATIVES = 12     # plans worth a trial
+_WIDTHS = 3            # of tiles that are compared
 
 
 @dataclass(frozen=True)
@@ -143,16 +144,18 @@ class DepthwiseSchedule(MatrixSchedule):
                                        config.parameter_bytes // 2 // (12 * step + 4 + config.axi_bytes)))
 
     def _shapes(self):
-        """Rows and columns of tiles that fit: whole rows if possible, in as few tiles as possible or more."""
+        """Rows and columns of tiles that fit: whole rows if possible, or a few narrower ones."""
         output, depth = self.layer.output, self.config.accumulator_depth
+        widths = 0
         for columns in range(1, output.width + 1):
             cols = ceil(output.width / columns)
             if cols > depth or not self.passes.fits(cols):
                 continue
             heights = sorted({ceil(output.height / count) for count in range(1, output.height + 1)}, reverse=True)
             shapes = [(rows, cols) for rows in heights if rows * cols <= depth and self._fits(rows, cols)]
-            if shapes:
-                yield from shapes
+            yield from shapes
+            widths += bool(shapes)
+            if widths == _WIDTHS:
                 return
 
     def _group_sizes(self, shape: tuple[int, int]):
