@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 export PYTHONHASHSEED := 0
 
-.PHONY: help setup demo test test-all lint docs clean
+.PHONY: help setup demo test test-all lint docs benchmarks clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -37,6 +37,9 @@ lint: $(READY) ## style
 
 docs: $(READY) ## regenerate the generated pages
 	@$(BIN)/python scripts/generate_docs.py
+
+benchmarks: $(READY) ## write docs/benchmarks.json anew: cycles of each benchmark
+	@$(BIN)/python -m systolith_sim.benchmarks
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis

@@ -17,7 +17,8 @@ from systolith_spec.presets import PRESETS
 _KIB = 1024
 ODD = AcceleratorConfig(
     name="odd-5x6", rows=5, cols=6, activation_bytes=4 * _KIB, weight_bytes=2 * _KIB, parameter_bytes=_KIB,
-    accumulator_depth=32, vector_lanes=3, parameter_groups=4, axi_data_width=64, queue_commands=4)
+    accumulator_depth=32, vector_lanes=3, parameter_groups=4, axi_data_width=64, queue_commands=4,
+    depthwise_streams=2, line_depth=16)
 TINY, SMALL, BASE = (PRESETS[name] for name in ("tiny-4x4", "small-8x8", "base-16x16"))
 
 
@@ -36,6 +37,16 @@ def assert_exact(graph, config, samples, **memory):
 @pytest.mark.parametrize("config", [TINY, ODD], ids=lambda config: config.name)
 def test_random_networks(config, seed, stall):
     graph = random_network(seed, max_size=10, max_channels=16)
+    assert_exact(graph, config, [random_inputs(graph, seed)], stall=stall, seed=seed + 1, memory_latency=7)
+
+
+@pytest.mark.parametrize("stall", [0, 30])
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("config", [TINY, ODD], ids=lambda config: config.name)
+def test_networks_with_depthwise_layers(config, seed, stall):
+    """Column mode between products, pools and additions that read the same banks, with and without memory stalls."""
+    steps = ("depthwise", "depthwise", "dilated_depthwise", "conv", "residual", "max_pool")
+    graph = random_network(seed, steps=steps, max_size=12, max_channels=16)
     assert_exact(graph, config, [random_inputs(graph, seed)], stall=stall, seed=seed + 1, memory_latency=7)
 
 
@@ -77,7 +88,7 @@ def test_predicted_cycles(latency):
 
 @pytest.mark.parametrize(("name", "config", "limit"), [
     ("pretrainedResnet_quant", BASE, 57_000), ("ad01_int8", BASE, 19_000), ("lenet5_mnist_int8_b1", SMALL, 18_000),
-    ("kws_ref_model", SMALL, None)], ids=lambda value: getattr(value, "name", str(value)))
+    ("kws_ref_model", SMALL, 56_000), ("kws_ref_model", BASE, 21_000), ("vww_96_int8", BASE, 55_000)], ids=lambda value: getattr(value, "name", str(value)))
 def test_real_networks(name, config, limit):
     """Real inputs; equal to TensorFlow Lite Micro; cycles as documented."""
     path = model_path(name)
@@ -86,7 +97,7 @@ def test_real_networks(name, config, limit):
     report = infer(read_tflite(path), config, model_inputs(name, 2), model=path)
     assert report.bit_exact and report.bit_exact_tflite_micro
     assert limit is None or report.cycles <= limit
-    assert abs(report.predicted_cycles - report.cycles) <= 0.02 * report.cycles
+    assert abs(report.predicted_cycles - report.cycles) <= 0.005 * report.cycles
     assert report.utilization == round(report.macs / (report.cycles * config.processing_elements), 6)
 
 

@@ -35,7 +35,7 @@ class Model:
                 self.bytes[(addr + lane) % self.size] = data >> 8 * lane & 0xFF
 
 
-def run_traffic(config, *, cycles, seed, addresses):
+def run_traffic(config, *, cycles, seed, addresses, urgent=0.0):
     """Random requests at all ports; every response is compared, lanes written in the same cycle excepted."""
     dut = ActivationBuffer(config=config)
     rng = random.Random(seed)
@@ -58,6 +58,9 @@ def run_traffic(config, *, cycles, seed, addresses):
                         ctx.set(port.data, rng.getrandbits(8 * model.lanes))
                         ctx.set(port.mask, rng.getrandbits(model.lanes))
                 ctx.set(port.valid, waiting[index])
+            hurry = rng.random() < urgent
+            ctx.set(dut.compute_urgent, hurry)
+            assert ctx.get(dut.compute_read.ready) or not hurry
             written = set()
             accepts = [waiting[i] and ctx.get(p.ready) for i, p in enumerate(readers + writers)]
             for index, port in enumerate(writers, start=3):
@@ -110,15 +113,21 @@ def run_traffic(config, *, cycles, seed, addresses):
         (4, 2, 64),
     ],
 )
-def test_random_traffic(rows, banks, axi_data_width):
+@pytest.mark.parametrize("urgent", [0.0, 0.6])
+def test_random_traffic(rows, banks, axi_data_width, urgent):
     config = make_config(rows=rows, banks=banks, axi_data_width=axi_data_width)
     accepted = run_traffic(
-        config, cycles=500, seed=rows + banks, addresses=lambda rng: rng.randrange(config.activation_bytes)
+        config,
+        cycles=500,
+        seed=rows + banks,
+        addresses=lambda rng: rng.randrange(config.activation_bytes),
+        urgent=urgent,
     )
     assert min(accepted) > 10
 
 
-def test_bank_boundaries():
+@pytest.mark.parametrize("urgent", [0.0, 0.5])
+def test_bank_boundaries(urgent):
     """Accesses that run from one bank into the next, and from the end to the start."""
     config = make_config(rows=8, banks=4)
     accepted = run_traffic(
@@ -126,6 +135,7 @@ def test_bank_boundaries():
         cycles=500,
         seed=5,
         addresses=lambda rng: rng.choice([0, 256, 512, 768]) + rng.randrange(-9, 10) + 1024,
+        urgent=urgent,
     )
     assert min(accepted) > 20
 
@@ -157,6 +167,13 @@ def test_priorities_and_independent_banks():
             0,
         ]
         assert [ctx.get(port.ready) for port in (dut.vector_write, dut.load_write)] == [1, 1]
+        ctx.set(dut.compute_urgent, 1)
+        assert [ctx.get(port.ready) for port in (dut.store_read, dut.vector_read, dut.compute_read)] == [
+            0,
+            1,
+            1,
+        ]
+        ctx.set(dut.compute_urgent, 0)
         ctx.set(dut.store_read.valid, 0)
         assert ctx.get(dut.compute_read.ready) == 1
 

@@ -85,6 +85,54 @@ def test_extreme_sums_do_not_overflow(rows, cols):
     check(dut, [low, mixed, low], [rows, 2 * rows + 2, 3 * rows + 4])
 
 
+@pytest.mark.parametrize(("rows", "cols", "streams"), [(2, 2, 1), (4, 6, 2), (9, 3, 3), (7, 5, 3), (8, 8, 4)])
+def test_column_mode(rows, cols, streams):
+    """Tiles of column mode and products in turn, back to back, each against the sum over its streams."""
+    taps = rows // streams
+    of_row = [min(row // taps, streams - 1) for row in range(rows)]
+    tap_of_row = [row - stream * taps for row, stream in enumerate(of_row)]
+    dut = AlignedArray(rows=rows, cols=cols, streams=of_row, line_depth=32)
+    generator = np.random.default_rng(rows)
+    line = 11
+    count = (streams + 1) * line + rows
+    weights = [generator.integers(-128, 128, (rows, cols)) for _ in range(5)]
+    vectors = generator.integers(-128, 128, (5 * count, rows))
+    lanes = np.minimum(np.arange(cols), rows - 1)
+    compared = 0
+
+    async def testbench(ctx):
+        nonlocal compared
+        if streams > 1:
+            ctx.set(dut.line_offset, line + taps - 2)
+        for cycle in range(5 * count + rows + dut.latency):
+            number = cycle - rows  # of the vector; the first tile is loaded before
+            load_tile, load_row = divmod(cycle, count)
+            if load_row < rows and load_tile < 5:
+                ctx.set(dut.weights, weights[load_tile][load_row].tolist())
+            ctx.set(dut.load, load_row < rows and load_tile < 5)
+            ctx.set(dut.load_row, load_row % rows)
+            if 0 <= number < 5 * count:
+                ctx.set(dut.activations, vectors[number].tolist())
+                ctx.set(dut.swap, number % count == 0)
+                ctx.set(dut.column, number // count % 2)
+            done = number - dut.latency
+            if done >= 0:
+                tile, position = divmod(done, count)
+                got = [ctx.get(dut.sums[col]) for col in range(cols)]
+                if not tile % 2:
+                    assert got == (vectors[done].astype(np.int64) @ weights[tile]).tolist()
+                    compared += 1
+                elif streams * line <= position < count - rows:
+                    terms = [vectors[done - stream * line + tap][lanes] * weights[tile][row]
+                             for row, (stream, tap) in enumerate(zip(of_row, tap_of_row, strict=True))]
+                    assert got == np.sum(terms, axis=0).tolist()
+                    compared += 1
+            await ctx.tick()
+
+    simulate(dut, testbench, timeout_cycles=20_000)
+    assert compared > 3 * count
+
+
 def test_array_latency_and_shapes():
     dut = SystolicArray(rows=5, cols=3)
     assert (dut.rows, dut.cols) == (5, 3)

@@ -171,7 +171,30 @@ def test_info(tmp_path):
     assert rows[0]["op"] == "CONV_2D" and rows[0]["runs"] == "layer 0"
 
 
-@pytest.mark.parametrize("command", ["run", "gemm", "info", "verilog", "synth", "configs", "boards"])
+@pytest.mark.parametrize("arguments", [
+    ("9", "8", "5", "6"), ("9", "12", "5", "6", "--kernel", "1x5", "--dilation", "2", "--padding", "valid"),
+    ("9", "8", "6", "12", "--kernel", "5x3", "--stride", "2", "--depthwise"), ("20", "21", "1", "8", "--kernel", "10x4"),
+])
+@pytest.mark.parametrize("config", ["small-8x8", "base-16x16"])
+def test_conv_is_exact(tmp_path, arguments, config):
+    result = invoke("conv", *arguments, "--config", config, "--level", "machine", "--json", tmp_path / "r.json")
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["bit_exact"] and report["macs"] > 0 and report["predicted_cycles"] > 0
+
+
+@pytest.mark.parametrize(("arguments", "text"), [
+    (("9", "8", "5", "6", "--kernel", "0"), "Kernel must be a size such as 3 or 3x5"),
+    (("9", "8", "5", "6", "--kernel", "3y3"), "Kernel must be a size such as 3 or 3x5"),
+    (("9", "8", "5", "6", "--kernel", "9", "--padding", "valid"), "at most as large as the image, 9x8"),
+    (("9", "8", "5", "6", "--padding", "full"), "Padding must be 'same' or 'valid'"),
+    (("9", "8", "5", "6", "--depthwise"), "must be a multiple of 5"),
+])
+def test_bad_convolutions(arguments, text):
+    refused(invoke("conv", *arguments, "--level", "tensor"), text)
+
+
+@pytest.mark.parametrize("command", ["run", "gemm", "conv", "info", "verilog", "synth", "configs", "boards"])
 def test_help(command):
     assert invoke(command, "--help").exit_code == 0
 

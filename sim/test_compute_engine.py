@@ -59,7 +59,7 @@ class Bench:
             ctx.set(dut.activations.data_valid, data is not None)
             ctx.set(dut.activations.data, self.generator.getrandbits(len(dut.activations.data)) if data is None else data)
             ctx.set(dut.weights.data, weight_data.pop(self.cycle, self.generator.getrandbits(8 * self.config.cols)))
-            ctx.set(dut.activations.ready, self.generator.random() >= self.refuse)
+            ctx.set(dut.activations.ready, self.generator.random() >= self.refuse or ctx.get(dut.urgent))
             _, reset, valid, ready, addr, enable, weight_addr, offered, taken, retire, stall, busy = \
                 await ctx.tick().sample(*watched)
             assert waiting in (None, addr if valid else -1) or reset, "a waiting request must not change"
@@ -248,3 +248,34 @@ def test_reset_in_mid_stream(cycles):
     bench.machine.run(0)
     assert np.array_equal(got[0][64:69], bench.machine.accumulators[64:69])
     assert bench.retired[0] - bench.accepted[0] == compute_latency(config, 5, 3)
+
+
+@pytest.mark.parametrize(("rows", "cols"), GEOMETRIES)
+@pytest.mark.parametrize(("refuse", "pause"), [(0.0, 0.0), (0.5, 0.3)])
+def test_column_mode_between_products(rows, cols, refuse, pause):
+    """Lines of several lengths and products follow each other without draining."""
+    config = small_config(rows, cols)
+    generator = random.Random(rows + cols)
+    commands = compatible_commands([random_command(config, generator) for _ in range(120)])
+    kinds = [command.get("column_mode", 0) for command in commands]
+    lines = [command["x_count"] for command in commands if command.get("column_mode", 0)]
+    switches = sum(a != b for a, b in zip(kinds, kinds[1:], strict=False))
+    assert switches >= 4 and len(set(lines)) >= 3
+    Bench(config, commands, seed=cols, refuse=refuse).run(pause=pause)
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(4, 4), (8, 8)])
+def test_column_mode_at_one_vector_per_cycle(rows, cols):
+    """Tiles of column mode with lines of one length follow each other, and products, in consecutive cycles."""
+    config = small_config(rows, cols)
+    generator = random.Random(7)
+    lines = {"x_count": 12, "y_count": 4, "skip_rows": config.depthwise_streams - 1, "column_mode": 1,
+             "valid_columns": 8, "column_step": 1, "block_count": 1, "chunk_count": 1}
+    commands = [random_command(config, generator, vectors=12, tiles=2) | {"accumulator": 64 * (index % 2)}
+                | (lines if index % 3 else {}) for index in range(8)]
+    bench = Bench(config, commands)
+    bench.run()
+    first, last = bench.requests[0], bench.requests[-1]
+    changes = sum(bool(index % 3) and not (index - 1) % 3 for index in range(8))
+    # The first tile behind a product waits one cycle for the priority; the first lines are settled at once.
+    assert last - first + 1 == len(bench.requests) + changes

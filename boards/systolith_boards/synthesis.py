@@ -24,8 +24,8 @@ _DESIGN, _WRAPPER, _NETLIST, _REPORT, _CONFIG = (
 )  # fmt: skip
 _YOSYS_LOG, _NEXTPNR_LOG, _ECPPACK_LOG = "yosys.log", "nextpnr.log", "ecppack.log"
 _RESULT, _BITSTREAM = "report.json", "fpga.bit"
-# A target out of reach keeps placement and routing working on the slowest path to the end.
-_DEFAULT_FREQUENCY_MHZ = 400.0
+# Somewhat more than designs reach: placement and routing work on the slowest paths to the end.
+_DEFAULT_FREQUENCY_MHZ = 120.0
 _NEXTPNR_DEVICE = {"LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k"}
 _RESOURCE_NAMES = {
     "lut": "LUTs",

@@ -5,21 +5,19 @@ import numpy as np
 from systolith_spec.commands import Rounding
 from systolith_spec.config import AcceleratorConfig
 
+from .column_strips import use_column_strips
 from .emitter import Emitter, PlanError
 from .graph import Graph, UnsupportedError
 from .image import Image, LayerRecord, Step, TensorRecord
-from .layers import HostLayer, Layer, MatrixLayer, SoftmaxLayer, Storage, WindowLayer
+from .layers import HostLayer, Layer, Storage, WindowLayer
 from .lowering import Lowered, lower
-from .matrix_schedule import MatrixSchedule
 from .memory_map import MemoryMap
 from .placement import Placement, candidates
+from .plan_search import best_schedule
 from .program import Program
-from .softmax_schedule import SoftmaxSchedule
-from .window_schedule import WindowSchedule
 
 __all__ = ["compile_graph"]
 
-_SCHEDULES = {MatrixLayer: MatrixSchedule, WindowLayer: WindowSchedule, SoftmaxLayer: SoftmaxSchedule}
 
 
 def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "double") -> Image:
@@ -42,15 +40,22 @@ def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "d
         An operator cannot be executed, or cannot be cut into tiles that fit the buffers.
     """
     on_host: set[int] = set()
+    in_strips = True
     while True:
         lowered = lower(graph, rounding=Rounding[rounding.upper()], residual_add=config.residual_add,
                         pooling=config.pooling, softmax_channels=config.softmax_channels,
                         on_host=frozenset(on_host))
+        strips = use_column_strips(lowered, config) if in_strips else []
         for placement in candidates(lowered, config):
+            if not placement.resident.keys() >= set(strips):
+                continue
             try:
                 return _Compilation(lowered, config, placement, rounding).image()
             except _LayerError as error:
                 failure = error
+        if strips:
+            in_strips = False
+            continue
         operator = next(op for op in graph.operators if op.index == failure.layer.operators[-1])
         if not isinstance(failure.layer, WindowLayer) or operator.index in on_host:
             raise UnsupportedError(graph, operator,
@@ -82,12 +87,13 @@ class _Compilation:
         """Schedule every layer and put the image together."""
         self._reserve_homes()
         preloaded = {storage for storage in self.homes if self._starts_in_memory(storage)}
+        preloaded |= {storage for storage in self.placement.resident if storage.columns is not None}
         self.emitter = Emitter(self.config, self.placement, self.memory, self.homes, preloaded)
         programs = self._schedule()
         steps = []
         for program, layers in programs:
             if program is not None:
-                program._sizes["memory"] = self.memory.size
+                program.set_memory(self.memory.size)
                 commands = program.encode()
                 steps.append(Step(program=self.memory.add(b"".join(commands), 4096), commands=len(commands)))
             steps += [Step(operator=operator) for layer in layers for operator in layer.operators]
@@ -151,9 +157,10 @@ class _Compilation:
             if not programs or programs[-1][1]:
                 programs.append((Program(self.config), []))
                 self.emitter.begin(programs[-1][0])
-            self.emitter.layer_index = index
+            self.emitter.begin_layer(index)
+            following = self.lowered.layers[index + 1:index + 3]
             try:
-                _SCHEDULES[type(layer)](layer, self.emitter).emit()
+                best_schedule(layer, self.emitter, following).emit()
             except PlanError as error:
                 raise _LayerError(layer, error) from None
         return programs

@@ -1,5 +1,6 @@
 """What all schedulers share: the program being written, and what each buffer holds at this point of it."""
 
+from copy import copy
 from dataclasses import dataclass
 
 from systolith_spec.config import AcceleratorConfig
@@ -7,11 +8,11 @@ from systolith_spec.config import AcceleratorConfig
 from .layers import Requantization, Residual, Storage, View
 from .memory_map import MemoryMap
 from .placement import Placement
-from .program import Program, Region
+from .program import LaneTables, Program, Region
 
 __all__ = ["Emitter", "PlanError", "Slab"]
 
-_LOAD_PIECE = 4096  # resident inputs arrive in pieces, so that work on the first rows starts early
+_LEAST_LOAD_BEATS = 32  # resident inputs arrive as they are needed, but in pieces that are worth a command
 
 
 class PlanError(Exception):
@@ -38,6 +39,14 @@ class Slab:
         """Buffer address of a byte of the tensor."""
         return self.address + (y - self.y0) * self.row_pitch + (x - self.x0) * self.pixel_pitch + c - self.c0
 
+    def region(self, y: tuple[int, int], x: tuple[int, int], c: tuple[int, int]) -> Region:
+        """Bytes of some channels of a block of pixels, or what lies between the first and the last of them."""
+        first, stop = self.locate(y[0], x[0], c[0]), self.locate(y[1] - 1, x[1] - 1, c[1])
+        across = (x[1] - x[0]) * self.pixel_pitch
+        if across == self.pixel_pitch or (y[1] - y[0] > 1 and self.row_pitch != across):
+            return Region("activation", first, stop)
+        return Region("activation", first, stop, self.pixel_pitch, c[1] - c[0])
+
 
 class _Ring:
     """Ring allocation with memory of what is still there."""
@@ -46,6 +55,12 @@ class _Ring:
         self.size = size
         self.position = 0
         self.held: dict[object, tuple[int, int]] = {}
+
+    def copy(self) -> "_Ring":
+        """A ring of its own with the same contents."""
+        other = copy(self)
+        other.held = dict(self.held)
+        return other
 
     def find(self, key: object) -> int | None:
         """Address of an item that has not been overwritten."""
@@ -89,15 +104,31 @@ class Emitter:
         self.weights = _Ring(config.weight_bytes)
         self.parameters = _Ring(config.parameter_bytes)
         self.program: Program
+        self.layer_starts: list[int] = []  # first command of each layer of the program
         self._unloaded = {storage: 0 for storage in preloaded}  # bytes that have been loaded so far
-        self._tables: list[object] = [None, None]               # what each bank of the lane tables holds
-        self._table_turn = 0
         self._accumulator_half = 0
+        self._accumulators_used = [0, 0]  # next entry of each half
 
     def begin(self, program: Program) -> None:
-        """Continue in another program; the buffers keep their contents, the lane tables do not."""
+        """Continue in another program; the buffers keep their contents."""
         self.program = program
-        self._tables = [None, None]
+        self.layer_starts = []
+
+    def begin_layer(self, index: int) -> None:
+        """Append commands of another layer from now on."""
+        self.layer_index = index
+        self.layer_starts.append(len(self.program.commands))
+
+    def trial(self, first: int) -> "Emitter":
+        """A copy to try plans with: its program begins with command `first`, and memory gets no contents."""
+        other = copy(self)
+        other.memory = self.memory.trial()
+        other.program = self.program.trial(first)
+        other.weights, other.parameters = self.weights.copy(), self.parameters.copy()
+        other.layer_starts = []
+        other._unloaded = dict(self._unloaded)
+        other._accumulators_used = list(self._accumulators_used)
+        return other
 
     def append(self, name: str, **arguments) -> None:
         """Append a command of the current layer."""
@@ -175,12 +206,41 @@ class Emitter:
         done = self._unloaded.get(storage)
         if done is None or storage not in self.placement.resident:
             return
-        stop = min(storage.size, -(-(view.offset + stop) // _LOAD_PIECE) * _LOAD_PIECE)
-        while done < stop:
-            piece = min(_LOAD_PIECE, stop - done)
-            self.transfer("LOAD", self.homes[storage] + done, self.placement.resident[storage] + done, piece)
-            done += piece
-        self._unloaded[storage] = done
+        stop = min(storage.size, self.align(view.offset + stop))
+        if stop > done and storage.columns is not None:
+            size = storage.columns.source.height * storage.columns.width * storage.columns.source.channels
+            first, last = done // size, -(-stop // size)
+            self._load_strips(storage, first, last)
+            self._unloaded[storage] = last * size
+        elif stop > done:
+            least = _LEAST_LOAD_BEATS * self.config.axi_bytes
+            stop = max(stop, done + least)
+            stop = storage.size if stop + least > storage.size else stop
+            self.transfer("LOAD", self.homes[storage] + done, self.placement.resident[storage] + done, stop - done)
+            self._unloaded[storage] = stop
+
+    def _load_strips(self, storage: Storage, first: int, last: int) -> None:
+        """Load strips `first` to `last` - 1; those that reach beyond the image are filled with its padding before."""
+        columns, source = storage.columns, storage.columns.source
+        run = columns.width * source.channels
+        size = source.height * run
+        whole = [strip for strip in range(first, last) if columns.inside(strip)[1] - columns.inside(strip)[0] == columns.width]
+        for strip in range(first, last):
+            start, stop = columns.inside(strip)
+            count = 1
+            if strip in whole:
+                if strip != whole[0]:
+                    continue
+                count = len(whole)  # they are neighbours
+            buffer = self.placement.resident[storage] + strip * size
+            if strip not in whole:
+                pad = self.memory.add(bytes([columns.pad & 0xFF]) * size)
+                self.transfer("LOAD", pad, buffer, size)
+            if stop > start:
+                memory = self.homes[source.storage] + source.offset + start * source.pixel_pitch
+                buffer += (start - (strip * columns.stride - columns.padding)) * source.channels
+                self.transfer("LOAD", memory, buffer, (stop - start) * source.channels, (source.height, source.row_pitch, run),
+                              (count, columns.stride * source.pixel_pitch, size))
 
     def load_block(self, view: View, buffer: int, y: tuple[int, int], x: tuple[int, int], c: tuple[int, int]) -> Slab:
         """Load a block of a tensor in main memory into the buffer, densely."""
@@ -200,19 +260,12 @@ class Emitter:
 
     # The vector unit's lane tables.
 
-    def tables(self, key: object, **fields) -> int:
-        """Bank of the lane tables that holds `key`; filled by a PARAMS command unless it is there already."""
-        if key in self._tables:
-            bank = self._tables.index(key)
-        else:
-            bank = self._table_turn
-            self._tables[bank] = key
-            self.append("PARAMS", bank=bank, **fields)
-        self._table_turn = 1 - bank
-        return bank
+    def tables(self, key: object, *, reads: tuple[Region, ...] = (), **fields: int) -> LaneTables:
+        """Lane tables for a VECTOR command; `fields` are those of the PARAMS command that fills a bank with them."""
+        return LaneTables(key, fields, reads)
 
-    def uniform_tables(self, requantization: Requantization, residual: Residual | None = None) -> int:
-        """Bank with one bias, multiplier and exponent for all channels, and operand scales."""
+    def uniform_tables(self, requantization: Requantization, residual: Residual | None = None) -> LaneTables:
+        """Tables with one bias, multiplier and exponent for all channels, and operand scales."""
         values = {
             "bias": int(requantization.bias[0]), "multiplier": int(requantization.multiplier[0]),
             "exponent": int(requantization.exponent[0]),
@@ -223,10 +276,16 @@ class Emitter:
         return self.tables(("uniform", *values.items()), bias_immediate=1, scale_immediate=1,
                            channels=self.config.vector_lanes, **values)
 
-    def next_accumulators(self) -> int:
-        """First entry of the accumulator half to use next."""
+    def next_accumulators(self, entries: int) -> int:
+        """First of so many accumulator entries to use next: the halves take turns, and each is a ring."""
+        depth = self.config.accumulator_depth
         self._accumulator_half ^= 1
-        return self._accumulator_half * self.config.accumulator_depth
+        half = self._accumulator_half
+        start = self._accumulators_used[half]
+        if start + entries > depth:
+            start = 0
+        self._accumulators_used[half] = start + entries
+        return half * depth + start
 
     def add(self, residual: Residual, a: Slab, b: Slab, target: Slab, y: tuple[int, int], x: tuple[int, int],
             c: tuple[int, int]) -> None:
@@ -246,19 +305,17 @@ class Emitter:
             operands = residual
             if second < first:
                 first, second, operands = second, first, residual.swapped()
-            self._add_command(operands, first, second, out, a, target, min(rows, step), cols, depth)
+            touched = [s.region((top, min(top + step, y[1])), x, c) for s in slabs]
+            self._add_command(operands, first, second, out, a, target, min(rows, step), cols, depth, touched)
 
     def _add_command(self, operands: Residual, first: int, second: int, out: int, source: Slab, target: Slab, rows: int,
-                     cols: int, depth: int) -> None:
+                     cols: int, depth: int, touched: list[Region]) -> None:
         bank = self.uniform_tables(operands.requantization, operands)
         requantization = operands.requantization
-        span = (rows - 1) * source.row_pitch + (cols - 1) * source.pixel_pitch + depth
-        out_span = (rows - 1) * target.row_pitch + (cols - 1) * target.pixel_pitch + depth
         self.append(
             "VECTOR", source=1, operand_scale=1, bank=bank, rounding=requantization.rounding, base=first, rows=1,
             row_bytes=(1 << 23) - 1, y_count=rows, y_addr_step=source.row_pitch, x_count=cols, ky_count=1, kx_count=2,
             x_byte_step=source.pixel_pitch, kx_byte_step=second - first, zero_a=operands.zero_a, zero_b=operands.zero_b,
             zero_out=requantization.zero_out, minimum=requantization.minimum, maximum=requantization.maximum,
             channels=depth, destination=out, destination_y=target.row_pitch, destination_x=target.pixel_pitch,
-            reads=(Region("activation", first, first + span), Region("activation", second, second + span)),
-            writes=(Region("activation", out, out + out_span),))
+            reads=tuple(touched[:2]), writes=(touched[2],))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-__all__ = ["HostLayer", "Layer", "MatrixLayer", "Requantization", "Residual", "Storage", "View", "WindowLayer"]
+__all__ = ["Columns", "HostLayer", "Layer", "MatrixLayer", "Requantization", "Residual", "Storage", "View", "WindowLayer"]
 
 
 @dataclass(eq=False)
@@ -24,11 +24,14 @@ class Storage:
         Bytes.
     data : np.ndarray or None
         int8 contents when constant.
+    columns : Columns or None
+        Contents, when they are another storage's in another layout.
     """
 
     name: str
     size: int
     data: np.ndarray | None = None
+    columns: "Columns | None" = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,27 @@ class View:
     def reshaped(self, height: int, width: int, channels: int) -> "View":
         """The same contiguous bytes with other dimensions."""
         return View.dense(self.storage, height, width, channels, self.offset)
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """An image in main memory as strips, see `column_strips`.
+
+    Strip i holds, for every row of the image, the pixels from i * stride - padding on, `width` of them; those
+    outside the image have the value `pad`.
+    """
+
+    source: View
+    width: int
+    stride: int
+    padding: int
+    pad: int
+
+    def inside(self, strip: int) -> tuple[int, int]:
+        """First and one past the last column of the image in a strip."""
+        first = strip * self.stride - self.padding
+        last = min(first + self.width, self.source.width)
+        return min(max(first, 0), last), last
 
 
 @dataclass(frozen=True, eq=False)

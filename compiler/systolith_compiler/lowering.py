@@ -288,9 +288,11 @@ class _Lowering:
         name = "+".join([operator.kind for operator in operators] + (
             [matrix.options["activation"]] if matrix.options.get("activation", "NONE") != "NONE" else []))
         common = self.common(operators, name, self.new_view(graph.output_tensor(output_op)))
-        return self.emit(MatrixLayer(
-            **common, source=self.view(source_index), weights=weights, pad_value=zero_in, requantization=requantization,
-            depthwise=matrix.kind == "DEPTHWISE_CONV_2D", **geometry))
+        source = self.view(source_index)
+        # Many outputs of a single channel are a plain convolution, whose kernel rows are contiguous.
+        depthwise = matrix.kind == "DEPTHWISE_CONV_2D" and (source.channels > 1 or channels == 1)
+        return self.emit(MatrixLayer(**common, source=source, weights=weights, pad_value=zero_in,
+                                     requantization=requantization, depthwise=depthwise, **geometry))
 
     def matrix_ready(self, operator: Operator, what: str) -> np.ndarray | None:
         """Constant int8 weights without zero point, or None (the host takes the operator)."""
@@ -506,12 +508,27 @@ class _Lowering:
             return False
         residual = Residual(first.zero_point, second.zero_point, p.multiplier_1, p.exponent_1, p.multiplier_2,
                             p.exponent_2, self.uniform(operator, p.multiplier_out, p.exponent_out))
+        self.larger_product_last(operator)
         if self.fuse_residual(operator, first, second, residual) or self.fuse_residual(
                 operator, second, first, residual.swapped()):
             return True
         return self.window(operator, (1, 1), (1, 1), (0, 0), pad_value=0, zero_in=0, maximum=False,
                            requantization=residual.requantization, residual=residual, source_b=self.view(second.index),
                            source=self.view(first.index))
+
+    def larger_product_last(self, operator: Operator) -> None:
+        """Exchange the two products that an addition joins, so that it is fused into the longer one.
+
+        The vector unit needs longer for the addition than the array for the 1x1 convolution of a shortcut.
+        """
+        if len(self.result.layers) < 2:
+            return
+        before, last = self.result.layers[-2:]
+        joined = {id(self.result.views.get(index)) for index in operator.inputs}
+        if (isinstance(before, MatrixLayer) and isinstance(last, MatrixLayer) and before.macs > last.macs
+                and joined == {id(before.output), id(last.output)} and before.residual is None and last.residual is None
+                and before.output.storage not in [view.storage for view in last.sources]):
+            self.result.layers[-2:] = last, before
 
     def fuse_residual(self, operator: Operator, mine: Tensor, other: Tensor, residual: Residual) -> bool:
         """Fuse an addition into the product just before it."""

@@ -5,36 +5,25 @@ The array's blocks of cols channels form groups; one group's weights for one sli
 buffer. Tiles are looped outside groups, or the reverse, whichever moves fewer bytes.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from math import ceil
 
 from systolith_spec.commands import Space
 from systolith_spec.config import AcceleratorConfig
+from systolith_spec.timing import tile_cycles
 
 from .emitter import Emitter, PlanError, Slab
 from .layers import MatrixLayer, View
+from .matrix_plan import MatrixPlan, Tile, cut
 from .packing import KernelSlice, pack_parameters, pack_weights
-from .program import Region
+from .program import LaneTables, Region
+from .widening import widen
 
 __all__ = ["MatrixSchedule"]
 
 _UNIT_BYTES_PER_BEAT_BYTE = 256  # a unit of small blocks holds about this many beats
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Output pixels [y0, y1) x [x0, x1)."""
-
-    y0: int
-    y1: int
-    x0: int
-    x1: int
-
-    @property
-    def pixels(self) -> int:
-        """Number of output pixels."""
-        return (self.y1 - self.y0) * (self.x1 - self.x0)
+_MOST_CHUNKS = 16  # of a slice, where the first or the last group is cut along the reduction
 
 
 def _turned(view: View) -> View:
@@ -49,6 +38,8 @@ class MatrixSchedule:
     ----------
     layer : MatrixLayer
     emitter : Emitter
+    plan : MatrixPlan, optional
+        How to cut the layer; without it, a plan that suits most layers.
 
     Raises
     ------
@@ -56,10 +47,10 @@ class MatrixSchedule:
         No tile is small enough for the space there is.
     """
 
-    def __init__(self, layer: MatrixLayer, emitter: Emitter):
+    def __init__(self, layer: MatrixLayer, emitter: Emitter, plan: MatrixPlan | None = None):
         self.emitter = emitter
         self.config: AcceleratorConfig = emitter.config
-        self.layer = self._turn(layer)
+        self.layer = widen(self._turn(layer), emitter.config)
         self.outputs = self.layer.weights.shape[0]
         self.kernel = self.layer.weights.shape[1:3]
         self.blocks = ceil(self.outputs / self.config.cols)
@@ -70,6 +61,7 @@ class MatrixSchedule:
         self.channel_cut = self.layer.source.channels
         self.slots = 2
         self.slices = self._slices()
+        self.plan = plan or self._usual_plan()
         self._plan_tiles()
 
     @staticmethod
@@ -83,6 +75,16 @@ class MatrixSchedule:
             strides=layer.strides[::-1], dilations=layer.dilations[::-1], padding=layer.padding[::-1],
             residual_source=layer.residual_source and _turned(layer.residual_source))
         return turned
+
+    @property
+    def pixels(self) -> int:
+        """Output pixels of the layer."""
+        return self.layer.output.height * self.layer.output.width
+
+    @property
+    def shape(self) -> tuple:
+        """What distinguishes this schedule from others of the layer."""
+        return tuple(self.tiles), tuple(self.groups), *(tuple(self._group_slices(g)) for g in (0, len(self.groups) - 1))
 
     # Slices of the reduction.
 
@@ -121,6 +123,20 @@ class MatrixSchedule:
         step = max(1, min(height, limit // per_row))
         return [replace(part, rows=(row, min(row + step, height))) for row in range(0, height, step)]
 
+    def _group_slices(self, g: int) -> list[KernelSlice]:
+        """Slices of a group: those of the layer, or finer ones."""
+        plan, rows = self.plan, self.config.rows
+        rise, fall = plan.slices_rise and g == 0, plan.slices_fall and g == len(self.groups) - 1
+        if self.kernel != (1, 1) or not self.resident_in or self.layer.depthwise:
+            return self.slices
+        finer = []
+        for part in self.slices:
+            first, stop = part.channels
+            chunks = cut(ceil((stop - first) / rows), min(plan.chunks, _MOST_CHUNKS if rise or fall else 1 << 16), 1,
+                         rise=rise, fall=fall)
+            finer += [replace(part, channels=(first + a * rows, min(first + b * rows, stop))) for a, b in chunks]
+        return finer
+
     @cached_property
     def _multiplier(self) -> int:
         return self.outputs // self.layer.source.channels
@@ -135,36 +151,60 @@ class MatrixSchedule:
 
     # Tiles and groups.
 
+    def _usual_plan(self) -> MatrixPlan:
+        config = self.config
+        unit = _UNIT_BYTES_PER_BEAT_BYTE * config.axi_bytes
+        return MatrixPlan(pixels=min(config.accumulator_depth, max(8 * config.rows, 64)),
+                          blocks=max(1, min(self.blocks, unit // self._block_bytes)))
+
+    @property
+    def _block_bytes(self) -> int:
+        """Weight bytes of one block of output channels and the largest slice."""
+        return max(part.tiles(self.kernel[1], self.config.rows) for part in self.slices) * self.config.tile_bytes
+
+    @property
+    def _finest_bytes(self) -> int:
+        """Weight bytes of one block of output channels and the largest of the finer slices."""
+        if self.kernel != (1, 1) or not self.resident_in or self.layer.depthwise:
+            return self._block_bytes
+        return min(self._block_bytes, self.plan.chunks * self.config.tile_bytes)
+
     def _plan_tiles(self) -> None:
-        config, output = self.config, self.layer.output
-        depth = config.accumulator_depth
-        target = min(depth, max(8 * config.rows, 64))
+        config, plan = self.config, self.plan
         while True:
             for slots in (2, 1):
                 self.slots = slots
-                shape = self._tile_shape(target)
+                shape = self._tile_shape(plan.pixels)
                 if shape is not None:
                     break
             else:
                 self._cut_channels()
                 continue
             break
-        rows, cols = shape
-        self.tiles = [Tile(y, min(y + rows, output.height), x, min(x + cols, output.width))
-                      for y in range(0, output.height, rows) for x in range(0, output.width, cols)]
+        self.tiles = self._tiles(*shape)
         pixels = max(tile.pixels for tile in self.tiles)
-        block_bytes = max(part.tiles(self.kernel[1], config.rows) for part in self.slices) * config.tile_bytes
-        unit = _UNIT_BYTES_PER_BEAT_BYTE * config.axi_bytes
-        self.group_blocks = max(1, min(self.blocks, unit // block_bytes, config.table_channels // config.cols,
-                                       depth // pixels))
-        if self.layer.depthwise:
-            self.group_blocks = 1
-        step = self.group_blocks * config.cols
-        self.groups = [(start, min(start + step, self.outputs)) for start in range(0, self.outputs, step)]
+        most = [self.blocks, plan.blocks, config.weight_bytes // 2 // self._finest_bytes, config.accumulator_depth // pixels]
+        if not self._uniform:
+            most.append(config.table_channels // config.cols)
+        self.group_blocks = 1 if self.layer.depthwise else max(1, min(most))
+        groups = cut(self.blocks, self.group_blocks, 1, rise=plan.groups_rise, fall=plan.groups_fall)
+        self.groups = [(start * config.cols, min(stop * config.cols, self.outputs)) for start, stop in groups]
+
+    def _tiles(self, rows: int, cols: int) -> list[Tile]:
+        """Tiles of at most that many rows and columns."""
+        output, plan = self.layer.output, self.plan
+        ends = {"rise": plan.tiles_rise, "fall": plan.tiles_fall}
+        if rows == 1 and output.height == 1:
+            spans = [(0, 1)], cut(output.width, cols, self.config.rows, **ends)
+        else:
+            spans = (cut(output.height, rows, ceil(self.config.rows / cols), **ends),
+                     cut(output.width, cols, cols))
+        return [Tile(*y, *x) for y in spans[0] for x in spans[1]]
 
     def _tile_shape(self, target: int) -> tuple[int, int] | None:
         """Rows and columns of a tile: about `target` pixels, small enough for the staging areas."""
         output = self.layer.output
+        target = min(target, self.config.accumulator_depth)
         cols = min(output.width, self.config.accumulator_depth)
         if output.height == 1 and cols > target:
             cols = target
@@ -179,6 +219,12 @@ class MatrixSchedule:
             else:
                 return None
         return rows, cols
+
+    @cached_property
+    def _uniform(self) -> bool:
+        """Whether all output channels have the same bias and scale."""
+        requantization = self.layer.requantization
+        return len(requantization.multiplier) == 1 and len(set(requantization.bias.tolist())) == 1
 
     def _input_extent(self, rows: int, cols: int) -> tuple[int, int]:
         """Input rows and columns that a tile of that size reads at most."""
@@ -221,13 +267,19 @@ class MatrixSchedule:
 
     # Order of the loops.
 
+    @property
+    def array_cycles(self) -> int:
+        """Cycles that the array takes for the layer."""
+        tiles = sum(part.tiles(self.kernel[1], self.config.rows) for part in self.slices)
+        return self.blocks * tiles * sum(tile_cycles(self.config, tile.pixels) for tile in self.tiles)
+
     @cached_property
     def _unit_sizes(self) -> dict[tuple[int, int], int]:
         """Bytes of each (group, slice) unit of weights."""
         sizes = {}
         for g, (start, stop) in enumerate(self.groups):
             blocks = ceil((stop - start) / self.config.cols)
-            for s, part in enumerate(self.slices):
+            for s, part in enumerate(self._group_slices(g)):
                 sizes[g, s] = self.emitter.align(
                     blocks * part.tiles(self.kernel[1], self.config.rows) * self.config.tile_bytes)
         return sizes
@@ -243,7 +295,8 @@ class MatrixSchedule:
                 high, wide = self._input_extent(tile.y1 - tile.y0, tile.x1 - tile.x0)
                 slabs += high * wide * self.layer.source.channels
         tiles_outside = len(self.tiles) * weights + slabs
-        group_weights = max(sum(self._unit_sizes[g, s] for s in range(len(self.slices))) for g in range(len(self.groups)))
+        group_weights = max(sum(size for (g, _), size in self._unit_sizes.items() if g == group)
+                            for group in range(len(self.groups)))
         reload = 1 if group_weights <= self.config.weight_bytes else len(self.tiles)
         return tiles_outside <= reload * weights + len(self.groups) * slabs
 
@@ -325,10 +378,11 @@ class MatrixSchedule:
         """Weight buffer address of a unit."""
         def data():
             if (g, s) not in self._units:
-                part = self._part(self.slices[s], self.groups[g])
-                packed = pack_weights(self.layer, part, self.groups[g], self.config.rows, self.config.cols)
-                packed += bytes(self._unit_sizes[g, s] - len(packed))
-                self._units[g, s] = self.emitter.memory.add(packed), len(packed)
+                part = self._part(self._group_slices(g)[s], self.groups[g])
+                self._units[g, s] = self.emitter.memory.add_lazily(
+                    self._unit_sizes[g, s],
+                    lambda: pack_weights(self.layer, part, self.groups[g], self.config.rows, self.config.cols)), \
+                    self._unit_sizes[g, s]
             return self._units[g, s]
 
         return self.emitter.load_constant(Space.WEIGHT, self.emitter.weights, (self.emitter.layer_index, g, s), data)
@@ -340,9 +394,11 @@ class MatrixSchedule:
         first = group[0] // self._multiplier
         return replace(part, channels=(first, first + self._depthwise_span))
 
-    def _tables(self, g: int) -> int:
-        """Bank of the lane tables with a group's requantisation."""
+    def _tables(self, g: int) -> LaneTables:
+        """Lane tables with a group's requantisation."""
         requantization = self.layer.requantization
+        if self._uniform:
+            return self.emitter.uniform_tables(requantization)
         group = self.groups[g]
 
         def data():
@@ -366,8 +422,9 @@ class MatrixSchedule:
 
     def _tile_group(self, tile: Tile, number: int, g: int, target: Slab) -> None:
         """COMPUTE and VECTOR of one tile and group of output channels."""
-        accumulator = self.emitter.next_accumulators()
-        for s, part in enumerate(self.slices):
+        start, stop = self.groups[g]
+        accumulator = self.emitter.next_accumulators(ceil((stop - start) / self.config.cols) * tile.pixels)
+        for s, part in enumerate(self._group_slices(g)):
             address = self._weights(g, s)
             slab = self._slab(tile, number, part)
             self._compute(tile, self._part(part, self.groups[g]), slab, g, accumulator, address, self._unit_sizes[g, s],
@@ -394,14 +451,8 @@ class MatrixSchedule:
             ky_row_step=layer.dilations[0], ky_addr_step=layer.dilations[0] * slab.row_pitch % (1 << 24),
             kx_byte_step=layer.dilations[1] * slab.pixel_pitch, chunk_count=chunks, accumulator=accumulator,
             weights=weights, block_count=blocks, block_step=tile.pixels,
-            reads=(self._read_region(slab, rows, cols), Region("weight", weights, weights + weight_bytes)),
+            reads=(slab.region(rows, cols, part.channels), Region("weight", weights, weights + weight_bytes)),
             writes=(Region("accumulator", accumulator, accumulator + blocks * tile.pixels),))
-
-    @staticmethod
-    def _read_region(slab: Slab, rows: tuple[int, int], cols: tuple[int, int]) -> Region:
-        """Bytes between the first and the last pixel read."""
-        return Region("activation", slab.locate(rows[0], cols[0], slab.c0),
-                      slab.locate(rows[1] - 1, cols[1] - 1, slab.c0) + slab.pixel_pitch)
 
     def _drain(self, tile: Tile, g: int, accumulator: int, target: Slab) -> None:
         requantization = self.layer.requantization
@@ -409,7 +460,6 @@ class MatrixSchedule:
         blocks = ceil((stop - start) / self.config.cols)
         bank = self._tables(g)
         destination = target.locate(tile.y0, tile.x0, start)
-        last = target.locate(tile.y1 - 1, tile.x1 - 1, stop)
         self.emitter.append(
             "VECTOR", source=0, bank=bank, rounding=requantization.rounding, base=accumulator, y_count=tile.y1 - tile.y0,
             x_count=tile.x1 - tile.x0, ky_count=1, kx_count=1, zero_out=requantization.zero_out,
@@ -417,7 +467,7 @@ class MatrixSchedule:
             destination=destination, destination_y=target.row_pitch, destination_x=target.pixel_pitch,
             block_step=tile.pixels,
             reads=(Region("accumulator", accumulator, accumulator + blocks * tile.pixels),),
-            writes=(Region("activation", destination, last),))
+            writes=(target.region((tile.y0, tile.y1), (tile.x0, tile.x1), (start, stop)),))
 
     def _add(self, tile: Tile, number: int, channels: tuple[int, int], target: Slab) -> None:
         """The fused residual addition, in place."""

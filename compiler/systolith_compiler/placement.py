@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from systolith_spec.config import AcceleratorConfig
 
-from .layers import HostLayer, Storage
+from .layers import HostLayer, MatrixLayer, Storage
 from .lowering import Lowered
 
 __all__ = ["Area", "Placement", "candidates", "lifetimes"]
@@ -109,7 +109,9 @@ def _fill(lowered: Lowered, banks: list[_Bank], placement: Placement) -> bool:
         avoid = {_bank_of(placement.resident[view.storage], banks) for view in (*layer.sources, layer.output)
                  if view.storage in placement.resident}
         size = -(-storage.size // 16) * 16
-        for choice in sorted(range(len(banks)), key=lambda bank: (bank in avoid, bank)):
+        rivals = _rivals(lowered, storage)
+        taken = [_bank_of(placement.resident[other], banks) for other in rivals if other in placement.resident]
+        for choice in sorted(range(len(banks)), key=lambda bank: (taken.count(bank), bank in avoid, bank)):  # noqa: B023
             address = banks[choice].allocate(size, first, last)
             if address is not None:
                 placement.resident[storage] = address
@@ -117,6 +119,19 @@ def _fill(lowered: Lowered, banks: list[_Bank], placement: Placement) -> bool:
         else:
             complete = False
     return complete
+
+
+def _rivals(lowered: Lowered, storage: Storage) -> list[Storage]:
+    """Storages that an engine reads while another one reads this: input of a product, operands of its fused addition."""
+    rivals = []
+    for layer in lowered.layers:
+        if isinstance(layer, MatrixLayer) and layer.residual_source is not None:
+            operands = [layer.output.storage, layer.residual_source.storage]
+            if storage in operands:
+                rivals.append(layer.source.storage)
+            if storage is layer.source.storage:
+                rivals += operands
+    return rivals
 
 
 def _bank_of(address: int, banks: list[_Bank]) -> int:

@@ -9,11 +9,33 @@ from systolith_spec.commands import Rounding
 
 from .emitter import Emitter, PlanError, Slab
 from .layers import Requantization, WindowLayer
-from .program import Region
 
-__all__ = ["WindowSchedule"]
+__all__ = ["WindowPlan", "WindowSchedule"]
 
-_TILES = 4  # a layer is cut into about this many tiles, so that its neighbours overlap with it
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """How a layer is cut.
+
+    Attributes
+    ----------
+    tiles : int
+        Pieces along the rows, about; several let the neighbours of the layer overlap with it.
+    channels : int
+        Channels of a piece, at most.
+    early : bool
+        Each piece is computed as soon as its input is there, between the pieces of the layer before.
+    """
+
+    tiles: int = 4
+    channels: int = 1 << 24
+    early: bool = False
+
+    def alternatives(self, lanes: int) -> list["WindowPlan"]:
+        """Plans worth comparing, for a vector unit with so many lanes."""
+        return [WindowPlan(tiles, channels, early) for tiles in (4, 8, 16) for channels in (1 << 24, lanes)
+                for early in (False, True)]
 
 
 @dataclass(frozen=True)
@@ -32,6 +54,7 @@ class WindowSchedule:
     ----------
     layer : WindowLayer
     emitter : Emitter
+    plan : WindowPlan
 
     Raises
     ------
@@ -41,18 +64,24 @@ class WindowSchedule:
 
     _DIVISIBLE = (0, 1, 2)  # axes along which a layer may be cut
 
-    def __init__(self, layer: WindowLayer, emitter: Emitter):
+    def __init__(self, layer: WindowLayer, emitter: Emitter, plan: WindowPlan = WindowPlan()):  # noqa: B008
         self.layer = layer
+        self.plan = plan
         self.emitter = emitter
         self.resident = [emitter.address(view) is not None for view in layer.sources]
         self.resident_out = emitter.address(layer.output) is not None
         self.tiles = self._plan()
 
+    @property
+    def shape(self) -> tuple:
+        """What distinguishes this schedule from others of the layer."""
+        return tuple(self.tiles), self.plan.early
+
     # Tiles.
 
     def _plan(self) -> list[Block]:
         output = self.layer.output
-        shape = [max(1, ceil(output.height / _TILES)), output.width, output.channels]
+        shape = [max(1, ceil(output.height / self.plan.tiles)), output.width, min(output.channels, self.plan.channels)]
         while not self._fits(*shape):
             # Rows first, then columns; channels last, since short runs cost the bus most.
             axis = next((axis for axis in self._DIVISIBLE if shape[axis] > 1), None)
@@ -174,15 +203,12 @@ class WindowSchedule:
             walk |= {"base": address, "first_row": 0, "rows": 1, "first_byte": 0, "row_bytes": total, "y_count": 1,
                      "x_count": 1, "channels": total}
         bank = self.emitter.uniform_tables(requantization)
-        last_in = slab.locate(y[1] - 1, x[1] - 1, block.c[1])
-        last_out = target.locate(block.y[1] - 1, block.x[1] - 1, block.c[1])
         self.emitter.append(
             "VECTOR", source=1, maximum_reduce=int(layer.maximum), bias_follows_sign=int(requantization.bias_follows_sign),
             rounding=int(requantization.rounding), bank=bank, zero_a=layer.zero_in, zero_out=requantization.zero_out,
             minimum=requantization.minimum, maximum=requantization.maximum, destination=destination,
             destination_y=target.row_pitch, destination_x=target.pixel_pitch, **walk,
-            reads=(Region("activation", slab.locate(y[0], x[0], block.c[0]), last_in),),
-            writes=(Region("activation", destination, last_out),))
+            early=self.plan.early, reads=(slab.region(y, x, block.c),), writes=(target.region(block.y, block.x, block.c),))
 
     def _is_linear(self, block: Block, slab: Slab, target: Slab) -> bool:
         """Whether the tile is one run of bytes in and out, element by element."""

@@ -40,7 +40,7 @@ class Stream:
 class Sharing:
     """The streams of the engines and what they take from each other.
 
-    * Reads of a bank of the activation buffer: STORE before VECTOR before COMPUTE.
+    * Reads of a bank of the activation buffer: STORE before VECTOR before COMPUTE; in column mode COMPUTE first.
     * Writes of a bank: VECTOR before LOAD.
     * Reads of a half of the accumulators: accumulating sums before VECTOR.
 
@@ -70,6 +70,10 @@ class Sharing:
     def update(self, now: float) -> None:
         """Recompute all rates, after a stream or activity has begun or ended."""
         taken = [0.0] * self._config.activation_banks
+        urgent = self.compute is not None and self.compute.work.urgent
+        if urgent:
+            self._compute_rate = self._reads(self.compute.work, taken)
+            self._set(self.compute, self._compute_rate, now)
         if self.store:
             self._set(self.store, self._reads(self.store.work, taken), now)
         if self.vector:
@@ -81,7 +85,7 @@ class Sharing:
                 rate = 1.0
             self._vector_rate = rate
             self._set(self.vector, rate, now)
-        if self.compute:
+        if self.compute and not urgent:
             self._compute_rate = self._reads(self.compute.work, taken)
             self._set(self.compute, self._compute_rate, now)
         if self.load:

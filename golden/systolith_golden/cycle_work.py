@@ -7,6 +7,7 @@ subject of `cycle_simulation`.
 import struct
 from dataclasses import dataclass
 
+from systolith_spec.column_mode import column_outputs
 from systolith_spec.commands import COMMAND_BYTES, COMMANDS, Engine, Opcode, Space
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.dma_timing import (
@@ -146,6 +147,8 @@ class Work:
         VECTOR and PARAMS: bank of the lane tables.
     source : int
         VECTOR: source.
+    urgent : bool
+        COMPUTE: column mode, whose reads go before all others.
     fence_gap, switch_gap : int
         VECTOR: last read to the first read of the next command if that has the fence, or another source.
     """
@@ -171,6 +174,7 @@ class Work:
     alone: bool = False
     bank: int = 0
     source: int = 0
+    urgent: bool = False
     fence_gap: int = 0
     switch_gap: int = 0
 
@@ -234,7 +238,9 @@ class Workbook:
         work.banks = self._walk_banks(fields, fields["chunk_count"] * self.config.rows)
         # Tiles that overwrite, the first of each block, do not read the accumulators; the very first one is
         # left out of the time that the accumulations take.
-        accumulating = work.demand
+        work.urgent = bool(fields["column_mode"])
+        outputs = column_outputs(fields)
+        accumulating = outputs / period
         if not fields["accumulate"]:
             accumulating *= (tiles - 1) * blocks / max(tiles * blocks - 1, 1)
         work.effect_end = work.latency - ACCUMULATE_CYCLES + 1 - work.tail
@@ -242,7 +248,7 @@ class Workbook:
             work.effect_end + work.tail + (0 if fields["accumulate"] or tiles == 1 else period)
         )
         first, last = fields["accumulator"], fields["accumulator"] + (blocks - 1) * fields["block_step"]
-        work.halves = self._halves(first, last + vectors, accumulating)
+        work.halves = self._halves(first, last + outputs, accumulating)
 
     def _vector(self, work: Work, fields: dict[str, int]) -> None:
         config = self.config

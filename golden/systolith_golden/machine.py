@@ -14,6 +14,7 @@ from systolith_spec.config import AcceleratorConfig
 from systolith_spec.timing import ACCUMULATE_CYCLES, tile_cycles
 
 from .arithmetic import INT32_MAX, INT32_MIN, requantize, wrap_int32
+from .column_product import column_product, column_reach, lanes_used, output_positions
 from .hazard_tracker import HazardTracker
 from .machine_error import HazardError, MachineError
 from .tables import softmax_scale
@@ -155,7 +156,7 @@ class Machine:
         self._buffers = {"activation": self.activation, "weight": self.weight, "parameter": self.parameter}
         self._index, self._opcode = 0, ""
         self._program = range(0)
-        self._last_tile = 0, 0
+        self._last_tile = 0, np.arange(0), 0
         self._hazards: HazardTracker | None = None
         self._statistics = RunStatistics()
 
@@ -176,7 +177,7 @@ class Machine:
         self._program = range(program_offset, program_offset)
         self._operands = [((0, 0), (0, 0)), ((0, 0), (0, 0))]
         self._table_defined[:] = False
-        self._last_tile = 0, 0
+        self._last_tile = 0, np.arange(0), 0
         tokens = TokenCounters()
         actions = {
             Opcode.LOAD: self._load,
@@ -356,14 +357,24 @@ class Machine:
         weights = self._tiles(fields, blocks, tiles)
         walk = WindowWalk(fields, np.arange(fields["chunk_count"]) * config.rows, config.rows)
         # Lanes under zero weights only do not matter: they may hold anything.
-        used = weights.any(axis=(0, -1)).reshape(walk.shape[2:]).any(axis=0)
+        columns = fields["column_mode"]
+        if columns:
+            self._check_columns(fields, weights)
+            flat = weights.reshape(-1, config.rows, config.cols)
+            lanes = lanes_used(config, flat).reshape(blocks, tiles, config.rows)
+        else:
+            lanes = weights.any(axis=-1)
+        used = lanes.any(axis=0).reshape(walk.shape[2:]).any(axis=0)
         self._check_walk(walk, used)
+        positions = output_positions(fields)
+        outputs = len(positions)
         vectors = walk.gather(self._activation.view(np.int8)).reshape(pixels, tiles * config.rows)
         # Sums of up to 1024 products of int8 are exact in float32, of any practical number in float64.
         kind = np.float32 if vectors.shape[1] <= 1024 else np.float64
-        vectors = vectors.astype(kind)
+        if not columns:
+            vectors = vectors.astype(kind)
         entries = fields["accumulator"] + np.arange(blocks) * fields["block_step"]
-        last = int(entries[-1]) + pixels - 1
+        last = int(entries[-1]) + outputs - 1
         self._require(
             last < config.accumulator_entries,
             "accumulator",
@@ -371,10 +382,15 @@ class Machine:
             f"{fields['accumulator']} to {last}",
         )
         for entry in entries.tolist():
-            self._check_tile(entry, pixels)
+            self._check_tile(entry, positions, pixels)
         for block, entry in enumerate(entries):
-            where = slice(int(entry), int(entry) + pixels)
-            sums = vectors @ weights[block].reshape(-1, config.cols).astype(kind)
+            where = slice(int(entry), int(entry) + outputs)
+            if columns:
+                by_tile = vectors.reshape(pixels, tiles, config.rows)
+                sums = sum(column_product(config, by_tile[:, tile], weights[block, tile], positions, fields["x_count"])
+                           for tile in range(tiles))
+            else:
+                sums = vectors @ weights[block].reshape(-1, config.cols).astype(kind)
             if fields["accumulate"]:
                 self._read("accumulator", where)
                 sums = sums.astype(np.int64) + self.accumulators[where]
@@ -387,21 +403,46 @@ class Machine:
             layer.get(fields["layer"], 0) + blocks * tiles * pixels * config.rows * config.cols
         )
 
-    def _check_tile(self, entry: int, pixels: int) -> None:
+    def _check_columns(self, fields: dict[str, int], weights: np.ndarray) -> None:
+        """Rules of column mode: what the lines hold, and that no sum needs vectors outside its tile."""
+        config = self.config
+        self._require(config.depthwise_streams > 0, "column_mode", "0 in a configuration without depthwise_streams", 1)
+        self._require_positive(fields, "valid_columns", "column_step")
+        self._require(fields["chunk_count"] == 1, "chunk_count", "1 in column mode", fields["chunk_count"])
+        line, rows = fields["x_count"], fields["y_count"]
+        longest = config.line_depth - config.depthwise_taps
+        self._require(
+            config.depthwise_streams == 1 or line <= longest, "x_count", f"at most {longest} in column mode", line
+        )
+        self._require(
+            fields["skip_rows"] < rows, "skip_rows", f"less than y_count, {rows}", fields["skip_rows"]
+        )
+        self._require(
+            fields["valid_columns"] <= line, "valid_columns", f"at most x_count, {line}", fields["valid_columns"]
+        )
+        positions = output_positions(fields)
+        low, high = column_reach(config, weights.reshape(-1, config.rows, config.cols), line)
+        self._require(
+            positions[0] + low >= 0 and positions[-1] + high < rows * line,
+            "weights",
+            f"0 where a sum would need vectors outside the {rows * line} of the tile",
+            f"{int(positions[0]) + low} to {int(positions[-1]) + high}",
+        )
+
+    def _check_tile(self, entry: int, positions: np.ndarray, pixels: int) -> None:
         """An accumulator entry must not be updated again before its last update has been written."""
-        before, count = self._last_tile
-        ahead = entry - before
-        if (
-            0 < ahead < count
-        ):  # the new tile comes to the entries behind its first one sooner than the old one did
-            distance = tile_cycles(self.config, count) - ahead
+        before, earlier, period = self._last_tile
+        first, last = max(entry, before), min(entry + len(positions), before + len(earlier))
+        if first < last:
+            # Cycles from the old tile's update of an entry to the new tile's.
+            distance = period + positions[first - entry : last - entry] - earlier[first - before : last - before]
             self._require(
-                distance >= ACCUMULATE_CYCLES,
+                int(distance.min()) >= ACCUMULATE_CYCLES,
                 "accumulator",
                 f"such that no entry is updated twice within {ACCUMULATE_CYCLES} cycles",
                 entry,
             )
-        self._last_tile = entry, pixels
+        self._last_tile = entry, positions, tile_cycles(self.config, pixels)
 
     def _tiles(self, fields: dict[str, int], blocks: int, tiles: int) -> np.ndarray:
         """Weights of a COMPUTE command, int8, shape (blocks, tiles, rows, cols)."""

@@ -144,6 +144,7 @@ class Accelerator(Component):
         connect(m, engine=load.activation, buffer=activation.load_write)
         connect(m, engine=vector.activation_write, buffer=activation.vector_write)
         connect(m, engine=compute.activations, buffer=activation.compute_read)
+        m.d.comb += activation.compute_urgent.eq(compute.urgent)
         connect(m, engine=vector.activation_read, buffer=activation.vector_read)
         connect(m, engine=store.activation, buffer=activation.store_read)
         connect(m, engine=load.weight, buffer=weight.write)

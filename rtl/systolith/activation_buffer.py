@@ -29,6 +29,9 @@ class ActivationBuffer(Component):
     -------
     store_read, vector_read, compute_read : ``In(ActivationReadPort.Signature(config))``
         Readers, highest priority first.
+    compute_urgent : ``In(1)``
+        From a register: the compute reader goes before the others, which wait for the bank of its address
+        even while it does not ask.
     vector_write, load_write : ``In(ActivationWritePort.Signature(config))``
         Writers, highest priority first.
     """
@@ -45,6 +48,7 @@ class ActivationBuffer(Component):
                 "store_read": read,
                 "vector_read": read,
                 "compute_read": read,
+                "compute_urgent": In(1),
                 "vector_write": write,
                 "load_write": write,
             }
@@ -66,7 +70,7 @@ class ActivationBuffer(Component):
             rams.append(ram)
 
         readers = {"store": self.store_read, "vector": self.vector_read, "compute": self.compute_read}
-        requests = self._arbitrate(m, readers, "read")
+        requests = self._arbitrate(m, readers, "read", urgent=self.compute_urgent)
         for bank, ram in enumerate(rams):
             self._select(m, ram.r_addr, requests, bank, "addr")
             m.d.comb += ram.r_en.eq(Cat(first[bank] | second[bank] for _, _, first, second in requests).any())
@@ -101,8 +105,15 @@ class ActivationBuffer(Component):
         _, word, _ = self._fields(addr)
         return word[-4:].all() if self.config.activation_banks > 1 else Const(0)
 
-    def _arbitrate(self, m, ports, direction):
-        """Grant requests, first port first.
+    def _claim(self, addr):
+        """Banks that arbitration reserves for an access: that of its address and, if it may straddle, the next."""
+        _, _, bank = self._fields(addr)
+        home = Const(1, self.config.activation_banks) << bank
+        home = home[:self.config.activation_banks]
+        return home | Mux(self._may_straddle(addr), home.rotate_left(1), 0)
+
+    def _arbitrate(self, m, ports, direction, urgent=None):
+        """Grant requests, first port first; the last port before all others while ``urgent`` is high.
 
         A port claims the following bank too when it may straddle, which costs others a cycle now and then near
         the end of a bank but keeps the comparison of whole addresses out of the grant.
@@ -112,9 +123,15 @@ class ActivationBuffer(Component):
         address and for those in the following bank.
         """
         banks = self.config.activation_banks
-        taken = Const(0, banks)
+        taken = blocked = Const(0, banks)
+        if urgent is not None:
+            blocked = Signal(banks, name=f"{direction}_blocked")
+            m.d.comb += blocked.eq(Mux(urgent, self._claim(list(ports.values())[-1].addr), 0))
         requests = []
-        for name, port in ports.items():
+        for position, (name, port) in enumerate(ports.items()):
+            ahead = taken | blocked
+            if urgent is not None and position == len(ports) - 1:
+                ahead, blocked = Mux(urgent, 0, taken), Const(0, banks)
             _, _, bank = self._fields(port.addr)
             home = Signal(banks, name=f"{direction}_{name}_home")
             spill = Signal(banks, name=f"{direction}_{name}_spill")
@@ -124,9 +141,9 @@ class ActivationBuffer(Component):
                 home.eq(1 << bank),
                 # With one bank the wrapped lanes are in the same bank, whose row counter wraps.
                 spill.eq(Mux(self._straddles(port.addr), home.rotate_left(1), 0) if banks > 1 else home),
-                claim.eq(home | Mux(self._may_straddle(port.addr), home.rotate_left(1), 0)),
-                wants.eq(Mux(port.valid, claim, 0)),
-                port.ready.eq(~(claim & taken).any()),
+                claim.eq(self._claim(port.addr)),
+                wants.eq(Mux(port.valid, claim & ~blocked, 0)),
+                port.ready.eq(~(claim & ahead).any()),
             ]
             granted = port.valid & port.ready
             # Lanes that stay in the bank but wrap to the next row are enabled unless they spill.

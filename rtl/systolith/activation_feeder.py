@@ -5,11 +5,14 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
+from systolith.column_selector import ColumnSelector
 from systolith.delay import delay
+from systolith.line_buffer import LineBuffer
 from systolith.ports import ActivationReadPort
 from systolith.shapes import command_layout
 from systolith.window import Level, WindowWalker
 from systolith.window_access import WindowAccess
+from systolith_spec.column_mode import column_settle
 from systolith_spec.timing import MINIMUM_TILE_CYCLES
 
 __all__ = ["ActivationFeeder"]
@@ -22,6 +25,10 @@ class ActivationFeeder(Component):
     replaced by ``pad`` -> vector register. The first vector of a tile waits until its weights are loaded
     (``armed``) and ``MINIMUM_TILE_CYCLES`` have passed since the first vector of the tile before, so that no
     accumulator entry is read before it has been written. A refused read leaves a bubble.
+
+    A tile of column mode must have none, since its lines are told by counting cycles: ``urgent`` is high from the
+    cycle before its first read to its last, and the buffer then refuses nothing. When lines change their length
+    the first vector also waits until the array has finished the sums of the lines before.
 
     Parameters
     ----------
@@ -41,9 +48,14 @@ class ActivationFeeder(Component):
     read : ``Out(ActivationReadPort.Signature(config))``
     stall : ``Out(1)``
         A vector waits: for its weights, for the tile before or for its bank.
+    urgent : ``Out(1)``
+        Reads must not be refused. A register.
+    line_offset : ``Out(range(config.line_depth))``
+        Length of a line of column mode, for the line buffer. A register.
     vectors : ``Out(stream.Signature(vector_shape, always_ready=True))``
-        ``activations``, ``swap`` (first vector of a tile), ``entry`` and ``overwrite`` (accumulator update),
-        ``final`` (last vector of its command). ``swap`` and ``final`` are low while ``valid`` is low.
+        ``activations``, ``swap`` (first vector of a tile), ``column`` (column mode), ``update`` (gives sums),
+        ``entry`` and ``overwrite`` (accumulator update), ``final`` (last vector of its command). ``swap`` and
+        ``final`` are low while ``valid`` is low.
     """
 
     def __init__(self, *, config, read_latency, extra_delay=0):
@@ -55,6 +67,8 @@ class ActivationFeeder(Component):
             "swap": 1,
             "entry": range(config.accumulator_entries),
             "overwrite": 1,
+            "update": 1,
+            "column": 1,
             "final": 1,
         })
         super().__init__({
@@ -63,6 +77,8 @@ class ActivationFeeder(Component):
             "tile_requested": Out(1),
             "read": Out(ActivationReadPort.Signature(config)),
             "stall": Out(1),
+            "urgent": Out(1),
+            "line_offset": Out(range(config.line_depth)),
             "vectors": Out(stream.Signature(self._vector_shape, always_ready=True)),
         })
 
@@ -101,17 +117,20 @@ class ActivationFeeder(Component):
             context_shape=data.StructLayout({
                 "pad": signed(8), "rows": 16, "row_bytes": 24,
                 "accumulate": 1, "accumulator": entry_shape, "block_step": entry_shape,
+                **self._column_context(),
             }))
         m.submodules.access = access = WindowAccess(
             lanes=config.rows, address_width=address_width,
             context_shape=data.StructLayout({
-                "pad": signed(8), "swap": 1, "entry": entry_shape, "overwrite": 1, "final": 1,
+                "pad": signed(8), "swap": 1, "entry": entry_shape, "overwrite": 1, "update": 1, "final": 1,
+                **({"column": 1, "settle": 1, "line": range(config.line_depth)} if config.depthwise_streams else {}),
             }))
         command = self.command.payload
+        names = {name for name, _ in command.shape()}
         m.d.comb += [
             walker.load(command),
             [walker.command.payload.context[name].eq(command[name])
-             for name, _ in walker.command.payload.context.shape()],
+             for name, _ in walker.command.payload.context.shape() if name in names],
             walker.command.valid.eq(self.command.valid),
             self.command.ready.eq(walker.command.ready),
         ]
@@ -128,11 +147,55 @@ class ActivationFeeder(Component):
             access.i.payload.context.swap.eq(first_of_tile),
             access.i.payload.context.overwrite.eq(first_of_block & ~fields.accumulate),
             access.i.payload.context.final.eq(last.as_value().all()),
+            access.i.payload.context.update.eq(1),
         ]
+        if config.depthwise_streams:
+            self._column_mode(m, walker, access)
+        self._entries(m, walker, access, first_of_tile, first_of_block)
+        return access.o
+
+    def _column_context(self):
+        """What a position of the walker carries along for column mode."""
+        if not self.config.depthwise_streams:
+            return {}
+        return {"column_mode": 1, "skip_rows": 8, "no_skip": 1, "valid_columns": 16, "column_step": 8,
+                "new_line": 1, "line": range(self.config.line_depth)}
+
+    def _column_mode(self, m, walker, access):
+        """Select the positions that give sums; notice that lines change their length."""
+        command, loaded = self.command.payload, walker.command.payload.context
+        line = Signal.like(command.x_count)
+        with m.If(self.command.valid & self.command.ready & command.column_mode):
+            m.d.sync += line.eq(command.x_count)
+        m.d.comb += [
+            loaded.no_skip.eq(command.skip_rows == 0),
+            loaded.new_line.eq(command.x_count != line),
+            loaded.line.eq(command.x_count + (self.config.depthwise_taps - LineBuffer.base_delay)),
+        ]
+        m.submodules.selector = selector = ColumnSelector()
+        position, fields = walker.o.payload, walker.o.payload.context
+        m.d.comb += [
+            [getattr(selector, name).eq(fields[name])
+             for name in ("skip_rows", "no_skip", "valid_columns", "column_step")],
+            selector.first_row.eq(position.first.y),
+            selector.first_column.eq(position.first.x),
+            selector.last_column.eq(position.last.x),
+            selector.take.eq(walker.o.valid & walker.o.ready),
+            access.i.payload.context.update.eq(~fields.column_mode | selector.selected),
+            access.i.payload.context.column.eq(fields.column_mode),
+            access.i.payload.context.settle.eq(fields.new_line & position.first.as_value().all()),
+            access.i.payload.context.line.eq(fields.line),
+        ]
+
+    def _entries(self, m, walker, access, first_of_tile, first_of_block):
+        """Number the accumulator entries."""
+        first, fields = walker.o.payload.first, walker.o.payload.context
 
         # Entries count up through a tile; every tile of a block starts again at the block's first entry.
         entry = access.i.payload.context.entry
+        entry_shape = entry.shape()
         previous_entry = Signal(entry_shape, reset_less=True)
+        previous_update = Signal(reset_less=True)
         block_entry = Signal(entry_shape, reset_less=True)
         block_entry_next = Signal(entry_shape)
         m.d.comb += block_entry_next.eq(Mux(first.block, fields.accumulator, block_entry + fields.block_step))
@@ -141,12 +204,11 @@ class ActivationFeeder(Component):
         with m.Elif(first_of_tile):
             m.d.comb += entry.eq(block_entry)
         with m.Else():
-            m.d.comb += entry.eq(previous_entry + 1)
+            m.d.comb += entry.eq(previous_entry + previous_update)
         with m.If(walker.o.valid & walker.o.ready):
-            m.d.sync += previous_entry.eq(entry)
+            m.d.sync += [previous_entry.eq(entry), previous_update.eq(access.i.payload.context.update)]
             with m.If(first_of_tile & first_of_block):
                 m.d.sync += block_entry.eq(block_entry_next)
-        return access.o
 
     def _request(self, m, access):
         """Issue reads; return the signal that tells that one has been accepted."""
@@ -156,8 +218,9 @@ class ActivationFeeder(Component):
         distance = Signal(range(MINIMUM_TILE_CYCLES))
         swap = access.payload.context.swap
         accepted, stopped = Signal(), Signal()
+        begin = weights_ready & (distance == 0) & self._settled(m, access, accepted)
         m.d.comb += [
-            self.read.valid.eq(access.valid & (~swap | (weights_ready & (distance == 0)))),
+            self.read.valid.eq(access.valid & (~swap | begin)),
             self.read.addr.eq(access.payload.addr),
             accepted.eq(self.read.valid & self.read.ready),
             access.ready.eq(accepted),
@@ -175,6 +238,20 @@ class ActivationFeeder(Component):
             m.d.sync += distance.eq(distance - 1)
         return accepted
 
+    def _settled(self, m, access, accepted):
+        """Whether a tile may begin as far as column mode is concerned; drive what it needs around the array."""
+        config, context = self.config, access.payload.context
+        if not config.depthwise_streams:
+            return Const(1)
+        cycles = column_settle(config, read_latency=self._read_latency + self._extra_delay)
+        left, settled = Signal(range(cycles + 1)), Signal(init=1)
+        m.d.sync += self.urgent.eq(access.valid & context.column)
+        with m.If(accepted & context.column):
+            m.d.sync += [left.eq(cycles), settled.eq(0), self.line_offset.eq(context.line)]
+        with m.Elif(~settled):
+            m.d.sync += [left.eq(left - 1), settled.eq(left == 1)]
+        return ~context.column | (self.urgent & (~context.settle | settled))
+
     def _respond(self, m, access, accepted):
         """Bring what accompanies a read together with its data and fill in the padding."""
         rows, latency = self.config.rows, self._read_latency
@@ -191,6 +268,8 @@ class ActivationFeeder(Component):
             final.eq(valid & context.final),
             vector.entry.eq(context.entry),
             vector.overwrite.eq(context.overwrite),
+            vector.update.eq(context.update),
+            vector.column.eq(context.column if self.config.depthwise_streams else 0),
         ]
         for row in range(rows):
             m.d.sync += vector.activations[row].eq(

@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
+from systolith.line_buffer import LineBuffer
 from systolith.processing_element import ProcessingElement, partial_sum_shape
 from systolith.skew import Skew
 from systolith.systolic_array import SystolicArray
@@ -25,15 +26,33 @@ class AlignedArray(Component):
         Geometry.
     style : str
         Multiplier style.
+    streams : sequence of int
+        For each row the stream that it reads in column mode: copy s of the vectors is s lines behind. Empty: no
+        column mode.
+    line_depth : int
+        Words of the line buffer.
+
+    Members of column mode
+    ----------------------
+    column : ``In(1)``
+        With every vector of a column-mode tile.
+    line_offset : ``In(range(line_depth))``
+        Only with several streams: cycles of a line, less ``LineBuffer.base_delay``. Must not change while sums of
+        column mode are in the array.
     """
 
-    def __init__(self, *, rows, cols, style="generic"):
+    def __init__(self, *, rows, cols, style="generic", streams=(), line_depth=0):
         for name, value in (("rows", rows), ("cols", cols)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"Array {name} must be a positive integer, not {value!r}")
         self._rows = rows
         self._cols = cols
         self._style = style
+        self._streams = tuple(streams)
+        self._line_depth = line_depth
+        column_members = {"column": In(1)} if self._streams else {}
+        if self._copies:
+            column_members["line_offset"] = In(range(line_depth))
         super().__init__({
             "activations": In(data.ArrayLayout(signed(8), rows)),
             "swap": In(1),
@@ -41,7 +60,13 @@ class AlignedArray(Component):
             "load": In(1),
             "load_row": In(range(rows)),
             "sums": Out(data.ArrayLayout(partial_sum_shape(rows - 1), cols)),
+            **column_members,
         })
+
+    @property
+    def _copies(self):
+        """Delayed copies of the stream."""
+        return max(self._streams, default=0)
 
     @property
     def rows(self):
@@ -61,7 +86,7 @@ class AlignedArray(Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.array = array = SystolicArray(
-            rows=self.rows, cols=self.cols, style=self._style)
+            rows=self.rows, cols=self.cols, style=self._style, streams=self._streams)
         m.submodules.activation_skew = activation_skew = Skew(shape=signed(8), count=self.rows)
         m.submodules.weight_skew = weight_skew = Skew(shape=signed(8), count=self.cols)
         m.submodules.sum_deskew = sum_deskew = Skew(
@@ -72,4 +97,19 @@ class AlignedArray(Component):
             array.swap.eq(self.swap), array.load.eq(self.load), array.load_row.eq(self.load_row),
             sum_deskew.i.eq(array.sums), self.sums.eq(sum_deskew.o),
         ]
+        if self._streams:
+            self._column_mode(m, array, activation_skew.o)
         return m
+
+    def _column_mode(self, m, array, skewed):
+        """Feed the streams: the skew of the rows serves for the columns too."""
+        lanes = min(self.rows, self.cols)
+        vector = Cat(skewed[lane] for lane in range(lanes))
+        m.d.comb += [array.column.eq(self.column), array.lines[0].eq(vector)]
+        if self._copies:
+            m.submodules.lines = lines = LineBuffer(
+                width=8 * lanes, copies=self._copies, depth=self._line_depth, style=self._style)
+            m.d.comb += [
+                lines.i.eq(vector), lines.offset.eq(self.line_offset),
+                *(array.lines[copy + 1].eq(lines.o[copy]) for copy in range(self._copies)),
+            ]

@@ -11,6 +11,7 @@ from systolith.delay import delay
 from systolith.ports import ActivationReadPort, WeightReadPort
 from systolith.shapes import command_layout
 from systolith.weight_feeder import WeightFeeder
+from systolith_spec.column_mode import column_stream
 from systolith_spec.timing import (
     ACTIVATION_READ_LATENCY,
     WEIGHT_READ_LATENCY,
@@ -55,6 +56,8 @@ class ComputeEngine(Component):
         A vector could not be sent: its weights are not loaded yet or its bank is taken. One cycle late.
     stall_output : ``Out(1)``
         Always low.
+    urgent : ``Out(1)``
+        Reads of activations must not be refused: a tile of column mode has begun or is about to.
     """
 
     _IN_FLIGHT_WIDTH = 8
@@ -74,6 +77,7 @@ class ComputeEngine(Component):
             "busy": Out(1),
             "stall_input": Out(1),
             "stall_output": Out(1),
+            "urgent": Out(1),
         })
 
     @property
@@ -91,8 +95,10 @@ class ComputeEngine(Component):
             config=config, read_latency=self._weight_read_latency, lead=lead)
         m.submodules.activation_feeder = activation_feeder = ActivationFeeder(
             config=config, read_latency=self._activation_read_latency, extra_delay=activation_delay)
+        streams = [column_stream(config, row)[0] for row in range(config.rows)] if config.depthwise_streams else ()
         m.submodules.array = array = AlignedArray(
-            rows=config.rows, cols=config.cols, style=config.multiplier_style)
+            rows=config.rows, cols=config.cols, style=config.multiplier_style, streams=streams,
+            line_depth=config.line_depth)
         m.submodules.accumulator_buffer = accumulator_buffer = AccumulatorBuffer(config=config)
         connect(m, weight_port=weight_feeder.read, weights=flipped(self.weights))
         connect(m, activation_port=activation_feeder.read, activations=flipped(self.activations))
@@ -110,10 +116,14 @@ class ComputeEngine(Component):
 
         vectors = activation_feeder.vectors
         m.d.comb += [array.activations.eq(vectors.payload.activations), array.swap.eq(vectors.payload.swap)]
+        if config.depthwise_streams:
+            m.d.comb += array.column.eq(vectors.payload.column)
+        if config.depthwise_streams > 1:
+            m.d.comb += array.line_offset.eq(activation_feeder.line_offset)
         cycles = array.latency - accumulator_buffer.sum_delay
         m.d.comb += [
             accumulator_buffer.updates.valid.eq(
-                delay(m, vectors.valid, cycles, name="valid", reset_less=False)),
+                delay(m, vectors.valid & vectors.payload.update, cycles, name="valid", reset_less=False)),
             accumulator_buffer.updates.payload.entry.eq(delay(m, vectors.payload.entry, cycles, name="entry")),
             accumulator_buffer.updates.payload.overwrite.eq(
                 delay(m, vectors.payload.overwrite, cycles, name="overwrite")),
@@ -121,6 +131,7 @@ class ComputeEngine(Component):
             self.retire.eq(delay(m, vectors.payload.final, cycles + accumulator_buffer.update_latency,
                                  name="final", reset_less=False)),
             self.stall_input.eq(activation_feeder.stall),
+            self.urgent.eq(activation_feeder.urgent),
         ]
         self._count(m, accepted)
         return m

@@ -32,12 +32,17 @@ class ProcessingElement(Component):
 
     There is no flow control: invalid vectors give sums that nobody looks at.
 
+    With ``column_mode`` the activation comes from the left or, where ``column`` is high, from ``column_activation``;
+    this flag moves to the right like the activations.
+
     Parameters
     ----------
     row : int
         Row in the array, 0 at the top; decides the width of the sums.
     style : str
         Multiplier style, see :func:`~systolith.multiplier.multiplier`.
+    column_mode : bool
+        Build the second source of activations.
 
     Members
     -------
@@ -48,6 +53,10 @@ class ProcessingElement(Component):
     partial_sum : ``In(partial_sum_shape(row - 1))``
     partial_sum_next : ``Out(partial_sum_shape(row))``
         Exact; it cannot overflow.
+    column_activation : ``In(signed(8))``
+        Only with ``column_mode``.
+    column, column_next : ``In(1)``, ``Out(1)``
+        Only with ``column_mode``.
 
     Raises
     ------
@@ -58,11 +67,12 @@ class ProcessingElement(Component):
     latency = 1 + MULTIPLIER_LATENCY + 1
     """Cycles from an activation to the partial sum that contains its product."""
 
-    def __init__(self, *, row, style="generic"):
+    def __init__(self, *, row, style="generic", column_mode=False):
         if isinstance(row, bool) or not isinstance(row, int) or row < 0:
             raise ValueError(f"Processing element row must be an integer of at least 0, not {row!r}")
         self._row = row
         self._style = style
+        self._column_mode = column_mode
         super().__init__({
             "activation": In(signed(8)),
             "activation_next": Out(signed(8)),
@@ -74,6 +84,7 @@ class ProcessingElement(Component):
             "latch_next": Out(1),
             "partial_sum": In(partial_sum_shape(row - 1)),
             "partial_sum_next": Out(partial_sum_shape(row)),
+            **({"column_activation": In(signed(8)), "column": In(1), "column_next": Out(1)} if column_mode else {}),
         })
 
     @property
@@ -93,7 +104,13 @@ class ProcessingElement(Component):
 
         s0_activation = Signal(signed(8), reset_less=True)
         s0_swap, s0_latch = Signal(), Signal()
-        m.d.sync += [s0_activation.eq(self.activation), s0_swap.eq(self.swap), s0_latch.eq(self.latch)]
+        activation = self.activation
+        if self._column_mode:
+            s0_column = Signal()
+            m.d.sync += s0_column.eq(self.column)
+            m.d.comb += self.column_next.eq(s0_column)
+            activation = Mux(self.column, self.column_activation, self.activation)
+        m.d.sync += [s0_activation.eq(activation), s0_swap.eq(self.swap), s0_latch.eq(self.latch)]
         m.d.comb += [
             self.activation_next.eq(s0_activation),
             self.swap_next.eq(s0_swap),

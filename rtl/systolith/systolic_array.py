@@ -19,6 +19,11 @@ class SystolicArray(Component):
     first vector of the tile before enters row 0, and the first vector of its own ``rows`` cycles later: one
     tile every ``rows`` cycles.
 
+    In *column mode* (depthwise convolution) row r of column c multiplies lane c of a stream, the same for
+    all columns of the row, in place of what comes from the left; columns without a lane take that of the last.
+    Streams are not delayed along the rows: a sum that enters row 0 in cycle t adds what the stream of row r holds
+    in cycle t + r. ``column`` comes with element 0 of every vector.
+
     Only flags are reset; the sums of the first ``latency`` cycles and before the first swap have no meaning.
 
     Parameters
@@ -27,6 +32,8 @@ class SystolicArray(Component):
         Geometry.
     style : str
         Multiplier style.
+    streams : sequence of int
+        For each row the stream that it reads in column mode; empty: no column mode.
 
     Members
     -------
@@ -42,15 +49,23 @@ class SystolicArray(Component):
         With element 0 of a tile row: its number.
     sums : ``Out(ArrayLayout(partial_sum_shape(rows - 1), cols))``
         Element c belongs to the vector whose element 0 came ``latency + c`` cycles before.
+    column : ``In(1)``, lines : ``In(ArrayLayout(ArrayLayout(signed(8), min(rows, cols)), streams))``
+        Only with column mode: lane c of a vector of a stream c cycles after lane 0.
     """
 
-    def __init__(self, *, rows, cols, style="generic"):
+    def __init__(self, *, rows, cols, style="generic", streams=()):
         for name, value in (("rows", rows), ("cols", cols)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"Array {name} must be a positive integer, not {value!r}")
         self._rows = rows
         self._cols = cols
         self._style = style
+        self._streams = tuple(streams)
+        self._lanes = min(rows, cols) if self._streams else 0
+        column_members = {
+            "column": In(1),
+            "lines": In(data.ArrayLayout(data.ArrayLayout(signed(8), self._lanes), max(self._streams) + 1)),
+        } if self._streams else {}
         super().__init__({
             "activations": In(data.ArrayLayout(signed(8), rows)),
             "swap": In(1),
@@ -58,6 +73,7 @@ class SystolicArray(Component):
             "load": In(1),
             "load_row": In(range(rows)),
             "sums": Out(data.ArrayLayout(partial_sum_shape(rows - 1), cols)),
+            **column_members,
         })
 
     @property
@@ -77,12 +93,14 @@ class SystolicArray(Component):
 
     def elaborate(self, platform):
         m = Module()
-        elements = [[ProcessingElement(row=row, style=self._style) for _ in range(self.cols)]
-                    for row in range(self.rows)]
+        elements = [[ProcessingElement(row=row, style=self._style, column_mode=col < self._lanes)
+                     for col in range(self.cols)] for row in range(self.rows)]
         for row in range(self.rows):
             for col in range(self.cols):
                 m.submodules[f"pe_{row}_{col}"] = elements[row][col]
         self._control(m, elements)
+        if self._streams:
+            self._column_mode(m, elements)
         for row in range(self.rows):
             for col in range(self.cols):
                 element = elements[row][col]
@@ -106,6 +124,21 @@ class SystolicArray(Component):
         for col in range(self.cols):
             m.d.comb += self.sums[col].eq(elements[-1][col].partial_sum_next)
         return m
+
+    def _column_mode(self, m, elements):
+        """Wire the streams and send the flag down beside column 0 and then to the right."""
+        column = self.column
+        for row in range(self.rows):
+            if row > 0:
+                below = Signal(name=f"column_{row}")
+                m.d.sync += below.eq(column)
+                column = below
+            for lane in range(self._lanes):
+                element = elements[row][lane]
+                m.d.comb += [
+                    element.column_activation.eq(self.lines[self._streams[row]][lane]),
+                    element.column.eq(column if lane == 0 else elements[row][lane - 1].column_next),
+                ]
 
     def _control(self, m, elements):
         """Send swap and row numbers down beside column 0, one row per cycle; decide there who keeps weights."""

@@ -176,15 +176,26 @@ COMMANDS: tuple[Command, ...] = (
                     "first_byte + x*x_byte_step + kx*kx_byte_step + chunk*rows of row "
                     "first_row + y*y_row_step + ky*ky_row_step. Sums go to accumulator entry "
                     "accumulator + block*block_step + y*x_count + x; the first tile of a block overwrites it unless "
-                    "accumulate is set. Weight tile: row r (cols bytes) belongs to byte lane r.",
+                    "accumulate is set. Weight tile: row r (cols bytes) belongs to byte lane r. With column_mode (depthwise "
+                    "convolution; S = depthwise_streams, P = rows // S) column c multiplies only byte lane "
+                    "min(c, rows - 1): with d[n] that lane of the n-th position (y, x), n = y*x_count + x, its sum is that "
+                    "over the rows r of the array, g = min(r // P, S - 1), k = r - g*P, of weight (r, c) times "
+                    "d[n - g*x_count + k]. Only "
+                    "positions with y >= skip_rows, x < valid_columns and x a multiple of column_step give sums; those are "
+                    "counted in place of y*x_count + x. Every d that a weight other than 0 multiplies for such a sum must "
+                    "lie in the tile; chunk_count is 1.",
         fields=_HEADER + (
             _f("accumulate", 0, 24, 1, "1: the first tile of a block adds to the accumulator entry"),
+            _f("column_mode", 0, 25, 1, "1: every column has its own byte lane; 0 without depthwise_streams"),
         ) + _WINDOW + (
             _f("chunk_count", 11, 0, 16, "chunks of rows bytes along a contiguous run, at least 1"),
             _f("accumulator", 11, 16, 16, "first accumulator entry; entries >= accumulator_depth are the second half"),
             _f("weights", 12, 0, 24, "weight buffer address of the first tile, a multiple of the AXI width in bytes"),
             _f("block_count", 13, 0, 16, "blocks of cols output channels, at least 1"),
             _f("block_step", 13, 16, 16, "accumulator entries from block to block"),
+            _f("valid_columns", 14, 0, 16, "column mode: positions of a row up to the last that gives a sum, at least 1"),
+            _f("skip_rows", 14, 16, 8, "column mode: first rows of a tile, which give no sums; less than y_count"),
+            _f("column_step", 14, 24, 8, "column mode: positions from sum to sum in a row, at least 1"),
         ),
     ),
     Command(

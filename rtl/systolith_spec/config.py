@@ -55,6 +55,12 @@ class AcceleratorConfig:
         Commands each engine's queue holds.
     multiplier_style : str
         "generic" (behavioural, for simulation and any tool) or "ecp5" (instantiated DSP blocks). Same latency.
+    depthwise_streams : int
+        Kernel rows that a column-mode tile multiplies at once (depthwise convolutions), 1 to rows / 2; each is given
+        rows // depthwise_streams rows of the array. 0 builds no column mode.
+    line_depth : int
+        Words of the line buffer of column mode; a power of two. A line, with the rows // depthwise_streams
+        taps added, is at most this long.
     residual_add : bool
         Build the operand scaler of the vector unit (TFLite ADD).
     pooling : bool
@@ -78,6 +84,8 @@ class AcceleratorConfig:
     outstanding_reads: int = 8
     queue_commands: int = 16
     multiplier_style: str = "generic"
+    depthwise_streams: int = 0
+    line_depth: int = 512
     residual_add: bool = True
     pooling: bool = True
     softmax: bool = True
@@ -95,7 +103,8 @@ class AcceleratorConfig:
         for key, low, high in (("rows", 2, 64), ("cols", 2, 64)):
             value = getattr(self, key)
             yield low <= value <= high, f"{key} must be {low} to {high}, not {value!r}"
-        for key in ("activation_bytes", "weight_bytes", "parameter_bytes", "accumulator_depth", "parameter_groups"):
+        for key in ("activation_bytes", "weight_bytes", "parameter_bytes", "accumulator_depth", "parameter_groups",
+                    "line_depth"):
             value = getattr(self, key)
             yield _is_power_of_two(value), f"{key} must be a power of two, not {value!r}"
         yield 1024 <= self.activation_bytes <= 1 << 20, \
@@ -124,6 +133,11 @@ class AcceleratorConfig:
         yield 2 <= self.queue_commands <= 256, f"queue_commands must be 2 to 256, not {self.queue_commands!r}"
         yield self.multiplier_style in ("generic", "ecp5"), \
             f"multiplier_style must be 'generic' or 'ecp5', not {self.multiplier_style!r}"
+        yield 0 <= self.depthwise_streams <= self.rows // 2, (
+            f"depthwise_streams must be 0 to rows / 2 = {self.rows // 2}, not {self.depthwise_streams!r}")
+        yield 16 <= self.line_depth <= 1 << 14, f"line_depth must be 16 to {1 << 14}, not {self.line_depth!r}"
+        yield not self.depthwise_streams or self.line_depth >= 2 * self.depthwise_taps, (
+            f"line_depth must be at least twice the {self.depthwise_taps} taps of a stream, not {self.line_depth!r}")
         bank = self.activation_bytes // self.activation_banks
         yield bank >= 4 * self.activation_word, (
             f"activation_bytes must give each of the {self.activation_banks} banks at least four words of "
@@ -160,6 +174,16 @@ class AcceleratorConfig:
     def processing_elements(self) -> int:
         """Multipliers of the array."""
         return self.rows * self.cols
+
+    @property
+    def depthwise_lanes(self) -> int:
+        """Channels of a column-mode tile: one for each column, as far as a vector has lanes."""
+        return min(self.rows, self.cols) if self.depthwise_streams else 0
+
+    @property
+    def depthwise_taps(self) -> int:
+        """Rows of the array for each stream of column mode: kernel columns that a tile multiplies at once."""
+        return self.rows // self.depthwise_streams if self.depthwise_streams else 0
 
     @property
     def sum_width(self) -> int:

@@ -9,20 +9,27 @@ __all__ = ["PRESETS", "geometry", "preset"]
 
 _KIB = 1024
 
+
+def _streams(rows: int) -> int:
+    """Kernel rows at once: three for a 3x3 kernel where the rows suffice."""
+    return 3 if rows >= 9 else 2 if rows >= 6 else 1
+
+
 _ALL = (
     # The smallest that is still useful: teaching, quick synthesis, FPGAs with a few thousand LUTs.
     AcceleratorConfig(
         name="tiny-4x4", rows=4, cols=4, activation_bytes=16 * _KIB, weight_bytes=8 * _KIB, parameter_bytes=2 * _KIB,
         accumulator_depth=128, vector_lanes=2, parameter_groups=8, axi_data_width=32, outstanding_reads=4,
-        queue_commands=8),
+        queue_commands=8, depthwise_streams=1),
     # 64 multipliers: ECP5-25F and up.
     AcceleratorConfig(
         name="small-8x8", rows=8, cols=8, activation_bytes=64 * _KIB, weight_bytes=32 * _KIB, parameter_bytes=4 * _KIB,
-        accumulator_depth=256, vector_lanes=8, parameter_groups=8, axi_data_width=64),
+        accumulator_depth=256, vector_lanes=8, parameter_groups=8, axi_data_width=64, depthwise_streams=2),
     # 256 multipliers: every MLPerf Tiny network stays on chip.
     AcceleratorConfig(
         name="base-16x16", rows=16, cols=16, activation_bytes=128 * _KIB, weight_bytes=64 * _KIB,
-        parameter_bytes=8 * _KIB, accumulator_depth=512, vector_lanes=16, parameter_groups=8, axi_data_width=128),
+        parameter_bytes=8 * _KIB, accumulator_depth=512, vector_lanes=16, parameter_groups=8, axi_data_width=128,
+        depthwise_streams=3),
 )
 
 PRESETS: dict[str, AcceleratorConfig] = {config.name: config for config in _ALL}
@@ -47,7 +54,8 @@ def geometry(rows: int, cols: int) -> AcceleratorConfig:
     return AcceleratorConfig(
         name=f"{rows}x{cols}", rows=rows, cols=cols, activation_bytes=(128 if large else 64) * _KIB,
         weight_bytes=(64 if large else 32) * _KIB, parameter_bytes=8 * _KIB, accumulator_depth=512 if large else 256,
-        vector_lanes=cols, parameter_groups=8, axi_data_width=32 if cols <= 4 else 64 if cols <= 8 else 128)
+        vector_lanes=cols, parameter_groups=8, axi_data_width=32 if cols <= 4 else 64 if cols <= 8 else 128,
+        depthwise_streams=_streams(rows))
 
 
 def preset(name: str) -> AcceleratorConfig:

@@ -6,7 +6,7 @@ import typer
 
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import UserError, guarded
-from systolith_cli.options import ConfigOption, JsonOption, SeedOption
+from systolith_cli.options import ConfigOption, ExplainOption, JsonOption, SeedOption
 from systolith_cli.output import console, print_report
 from systolith_cli.run import finish, infer_with_progress
 from systolith_sim.gemm import gemm_graph, gemm_sample
@@ -30,6 +30,7 @@ def gemm(
     seed: SeedOption = 1,
     level: Annotated[str, typer.Option(help="rtl, machine or tensor.")] = "rtl",
     latency: Annotated[int, typer.Option(min=2, max=1000, help="Main memory: cycles to the first beat.")] = 20,
+    explain: ExplainOption = False,
     json: JsonOption = None,
 ) -> None:
     """C = requantize(A x B): A (M, K), B (K, N) and C (M, N) int8, all in main memory.
@@ -42,6 +43,6 @@ def gemm(
     graph = gemm_graph(m, k, n, seed)
     out = console(json)
     report = infer_with_progress(out, graph, accelerator, [gemm_sample(m, k, seed)], level=level, memory_latency=latency,
-                                 seed=seed)
+                                 seed=seed, explained=explain)
     print_report(out, report)
     finish(report, json)

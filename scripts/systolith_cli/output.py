@@ -5,15 +5,21 @@ import sys
 import time
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from systolith_golden.explanation import LOSSES, LayerExplanation
 from systolith_sim.inference import InferenceReport
 
-__all__ = ["Activities", "console", "layer_table", "print_report", "write_json"]
+__all__ = ["Activities", "console", "explanation_table", "layer_table", "print_report", "write_json"]
 
 _BAR = 24
+_TITLE = 20
+_WIDTH = 100
+_HEADINGS = {"empty": "empty", "short_tiles": "short", "weights": "weight", "input": "input", "vector": "vector",
+             "banks": "banks", "commands": "cmds", "fill_drain": "fill"}
 _SECONDS_BETWEEN_LINES = 10
 
 
@@ -85,9 +91,33 @@ def layer_table(report: InferenceReport) -> Table:
     return table
 
 
+def explanation_table(report: InferenceReport) -> Table:
+    """What the multipliers of each layer did, in percent of multipliers x cycles; losses that nowhere occur are left out."""
+    total = LayerExplanation(-1, sum(layer.cycles for layer in report.explanation),
+                             sum(layer.macs for layer in report.explanation),
+                             {name: sum(layer.losses[name] for layer in report.explanation) for name in LOSSES})
+    names = [name for name in LOSSES if total.losses[name]]
+    table = Table(title="predicted: useful work and losses, % of multipliers x cycles", box=SIMPLE_HEAD, padding=(0, 1, 0, 0),
+                  caption="\n".join(f"{_HEADINGS[name]}: {LOSSES[name]}" for name in names), caption_justify="left")
+    for column in ("", "layer", "cycles", "bound", "useful", *(_HEADINGS[name] for name in names)):
+        text = column in ("layer", "bound")
+        table.add_column(column, justify="left" if text else "right", no_wrap=True)
+    titles = {layer.index: layer.op for layer in report.layers}
+    for layer in (*report.explanation, total):
+        whole = max(1, layer.macs + sum(layer.losses.values()))
+        parts = (layer.macs, *(layer.losses[name] for name in names))
+        first = ("", "all", f"{layer.cycles:,}", "") if layer is total else (
+            str(layer.layer), titles[layer.layer][:_TITLE], f"{layer.cycles:,}", layer.bound.removesuffix(" bytes"))
+        table.add_row(*first, *(f"{100 * part / whole:.1f}" if part else "" for part in parts),
+                      end_section=layer is report.explanation[-1])
+    return table
+
+
 def print_report(out: Console, report: InferenceReport) -> None:
     """Table of layers and a summary."""
     out.print(layer_table(report))
+    if report.explanation:
+        out.print(explanation_table(report), width=max(out.width, _WIDTH), crop=False)
     rows = [("level", report.level), ("samples", str(report.samples))]
     if report.cycles is not None:
         rows.append(("cycles per sample", f"{report.cycles:,} (predicted {report.predicted_cycles:,}, "

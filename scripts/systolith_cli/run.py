@@ -9,7 +9,7 @@ import typer
 
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import FAILED, UserError, guarded
-from systolith_cli.options import ConfigOption, JsonOption, SeedOption
+from systolith_cli.options import ConfigOption, ExplainOption, JsonOption, SeedOption
 from systolith_cli.output import Activities, console, print_report, write_json
 from systolith_compiler.graph import Graph
 from systolith_compiler.tflite_reader import read_tflite
@@ -33,6 +33,7 @@ def run(
     stall: Annotated[int, typer.Option(min=0, max=95, help="Main memory: percentage of cycles each channel stalls.")] = 0,
     rounding: Annotated[str, typer.Option(help="Requantisation: double (TensorFlow Lite Micro) or single.")] = "double",
     waves: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a waveform (.vcd).")] = None,
+    explain: ExplainOption = False,
     json: JsonOption = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write outputs: output_0, ... int8, samples first."
                                                 )] = None,
@@ -53,7 +54,7 @@ def run(
     samples = [random_sample(graph, seed)] if input is None else load_samples(graph, input)
     out = console(json)
     report = infer_with_progress(out, graph, accelerator, samples, level=level, model=model, memory_latency=latency,
-                                 stall=stall, seed=seed, rounding=rounding, waves=waves)
+                                 stall=stall, seed=seed, rounding=rounding, waves=waves, explained=explain)
     print_report(out, report)
     if output is not None:
         with output.open("wb") as file:

@@ -14,17 +14,18 @@ from systolith.ports import ActivationReadPort, ActivationWritePort, WeightWrite
 from systolith.shapes import command_layout
 from systolith.weight_buffer import WeightBuffer
 from systolith_golden.machine import Machine
+from systolith_spec.column_mode import column_outputs
 from systolith_spec.commands import encode
 from systolith_spec.config import AcceleratorConfig
-from systolith_spec.timing import compute_vectors
 
 __all__ = ["ComputeSystem", "compatible_commands", "golden_machine", "random_command", "small_config"]
 
 
 def small_config(rows: int, cols: int) -> AcceleratorConfig:
-    """A geometry with buffers of 4 KiB and 64 accumulator entries per half."""
+    """A geometry with buffers of 4 KiB, 64 accumulator entries per half and column mode with up to three streams."""
     return AcceleratorConfig(name=f"test-{rows}x{cols}", rows=rows, cols=cols, activation_bytes=4096, weight_bytes=4096,
-                             accumulator_depth=64, vector_lanes=1, parameter_groups=64, axi_data_width=32)
+                             accumulator_depth=64, vector_lanes=1, parameter_groups=64, axi_data_width=32,
+                             depthwise_streams=min(3, rows // 2), line_depth=16)
 
 
 class ComputeSystem(Component):
@@ -73,6 +74,7 @@ class ComputeSystem(Component):
         connect(m, buffer=activation_buffer.load_write, load_write=flipped(self.load_write))
         connect(m, buffer=weight_buffer.write, weight_write=flipped(self.weight_write))
         m.d.comb += [
+            activation_buffer.compute_urgent.eq(engine.urgent),
             self.retire.eq(engine.retire), self.busy.eq(engine.busy), self.stall_input.eq(engine.stall_input),
         ]
         return m
@@ -81,6 +83,8 @@ class ComputeSystem(Component):
 def random_command(config: AcceleratorConfig, generator: random.Random, *, vectors: int | None = None,
                    tiles: int | None = None) -> dict[str, int]:
     """Fields of a COMPUTE command whose window has padding, strides and dilation and stays in the buffers.
+
+    Without `vectors` and `tiles` some commands are of column mode, if the configuration has it.
 
     Parameters
     ----------
@@ -94,8 +98,12 @@ def random_command(config: AcceleratorConfig, generator: random.Random, *, vecto
     start = generator.randrange(config.activation_bytes - rows * pitch)
     first_row = generator.randint(-2, 2)
     y_count, x_count = 1, vectors
+    columns = {}
     if vectors is None:
         y_count, x_count = generator.randint(1, 4), generator.randint(1, 5)
+        if tiles is None and config.depthwise_streams and generator.random() < 0.4:
+            columns = _random_columns(config, generator)
+            y_count, x_count = columns.pop("y_count"), columns.pop("x_count")
     counts = [1, 1, tiles, 1]
     if tiles is None:
         counts = [1, 1, 1, 1]
@@ -103,8 +111,11 @@ def random_command(config: AcceleratorConfig, generator: random.Random, *, vecto
             counts[generator.randrange(4)] += 1
     ky_count, kx_count, chunk_count, block_count = counts
     y_row_step, ky_row_step = generator.randint(0, 3), generator.randint(0, 3)
-    block_step = y_count * x_count + generator.randint(0, 3)
-    used_entries = (block_count - 1) * block_step + y_count * x_count
+    if columns:
+        chunk_count = 1
+    outputs = column_outputs({"y_count": y_count, "x_count": x_count, **columns})
+    block_step = outputs + generator.randint(0, 3)
+    used_entries = (block_count - 1) * block_step + outputs
     weight_beats = -(-ky_count * kx_count * chunk_count * block_count * config.tile_bytes // config.axi_bytes)
     return {
         "accumulate": generator.randrange(2), "pad": generator.randint(-128, 127),
@@ -117,21 +128,42 @@ def random_command(config: AcceleratorConfig, generator: random.Random, *, vecto
         "chunk_count": chunk_count, "block_count": block_count, "block_step": block_step,
         "accumulator": generator.randint(0, config.accumulator_entries - used_entries),
         "weights": generator.randint(0, config.weight_bytes // config.axi_bytes - weight_beats) * config.axi_bytes,
+        **columns,
+    }
+
+
+def _random_columns(config: AcceleratorConfig, generator: random.Random) -> dict[str, int]:
+    """Fields of a column-mode tile that holds all that its sums need, whatever the weights are."""
+    streams, taps = config.depthwise_streams, config.depthwise_taps
+    reach = config.rows - 1 - (streams - 1) * taps
+    skip_rows = streams - 1 + generator.randint(0, 1)
+    x_count = generator.randint(1 + reach, config.line_depth - taps)
+    return {
+        "column_mode": 1, "y_count": skip_rows + generator.randint(1, 3), "x_count": x_count, "skip_rows": skip_rows,
+        "valid_columns": generator.randint(1, x_count - reach), "column_step": generator.randint(1, 3),
     }
 
 
 def _tile_entries(command):
-    vectors = compute_vectors(command)
+    vectors = column_outputs(command)
     starts = (command["accumulator"] + block * command["block_step"] for block in range(command["block_count"]))
     return [range(start, start + vectors) for start in starts]
 
 
+def _has_columns(*commands):
+    return any(command.get("column_mode", 0) for command in commands)
+
+
 def compatible_commands(commands: list[dict[str, int]]) -> list[dict[str, int]]:
-    """Drop commands whose accumulator entries partly overlap those shortly before, which the engine excludes."""
+    """Drop commands whose accumulator entries partly overlap those shortly before, which the engine excludes.
+
+    Those of column mode must not overlap at all: how soon they come depends on the rows that they skip.
+    """
     kept = []
     for command in commands:
-        recent = [entries for earlier in kept[-4:] for entries in _tile_entries(earlier)]
-        if all(new == old or not set(new) & set(old) for new in _tile_entries(command) for old in recent):
+        recent = [(entries, earlier) for earlier in kept[-4:] for entries in _tile_entries(earlier)]
+        if all(not set(new) & set(old) or (new == old and not _has_columns(command, earlier))
+               for new in _tile_entries(command) for old, earlier in recent):
             kept.append(command)
     return kept
 

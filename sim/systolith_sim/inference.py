@@ -15,6 +15,7 @@ from systolith_compiler.compiler import compile_graph
 from systolith_compiler.graph import Graph
 from systolith_compiler.image import Image
 from systolith_golden.cycles import CyclePrediction, predict
+from systolith_golden.explanation import LayerExplanation, explain
 from systolith_golden.interpreter import run_outputs
 from systolith_sim.executor import Executor, MachineTarget
 from systolith_sim.network_run import SampleRun, simulate
@@ -63,6 +64,8 @@ class InferenceReport:
     host_ops : list of str
         Operators that ran on the host.
     layers : list of LayerReport
+    explanation : list of LayerExplanation
+        Where the predicted cycles go; empty unless asked for.
     counters : dict of str to int
         Performance counters of the first sample; RTL only.
     outputs : list of np.ndarray
@@ -83,6 +86,7 @@ class InferenceReport:
     dram_bytes_written: int
     host_ops: list[str]
     layers: list[LayerReport]
+    explanation: list[LayerExplanation] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
     outputs: list[np.ndarray] = field(default_factory=list, repr=False)
 
@@ -90,6 +94,10 @@ class InferenceReport:
         """Plain values for a JSON file."""
         values = asdict(self)
         del values["outputs"]
+        if not self.explanation:
+            del values["explanation"]
+        for entry, layer in zip(values.get("explanation", []), self.explanation, strict=True):
+            entry["bound"] = layer.bound
         return values
 
 
@@ -100,6 +108,12 @@ def _utilization(macs: int, cycles: int | None, config: AcceleratorConfig) -> fl
 def _predict(image: Image, memory_latency: int) -> list[CyclePrediction]:
     return [predict(image.config, image.commands(step), memory_latency, program_offset=step.program)
             for step in image.steps if step.program is not None]
+
+
+def _explain(image: Image, memory_latency: int) -> list[LayerExplanation]:
+    macs = {layer.index: layer.macs for layer in image.layers}
+    return [layer for step in image.steps if step.program is not None
+            for layer in explain(image.config, image.commands(step), macs, memory_latency, program_offset=step.program)]
 
 
 def _layers(image: Image, ends: dict[int, int], total: int | None) -> list[LayerReport]:
@@ -128,7 +142,7 @@ def _equal(first: Sequence[Sequence[np.ndarray]], second: Sequence[Sequence[np.n
 
 def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np.ndarray]], *, level: str = "rtl",
           model: Path | None = None, rounding: str = "double", memory_latency: int = 20, stall: int = 0, seed: int = 1,
-          waves: Path | None = None, progress: Callable[[int], None] | None = None) -> InferenceReport:
+          waves: Path | None = None, explained: bool = False, progress: Callable[[int], None] | None = None) -> InferenceReport:
     """Compile a network, run samples and compare the results.
 
     Parameters
@@ -147,6 +161,8 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
         Of the simulated main memory: cycles to the first beat, percentage of stalled cycles, seed of the stalls.
     waves : Path or None
         Waveform file to write (RTL).
+    explained : bool
+        Fill `InferenceReport.explanation`.
     progress : callable or None
         Called with the number of samples done.
 
@@ -192,5 +208,6 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
         predicted_cycles=predicted, macs=macs, utilization=_utilization(macs, cycles or predicted, config),
         dram_bytes_read=read, dram_bytes_written=written, host_ops=[layer.op for layer in image.layers if layer.host],
         layers=_layers(image, ends, cycles or predicted), counters=runs[0].counters if runs else {},
+        explanation=_explain(image, memory_latency) if explained else [],
         outputs=[np.stack([result[i].reshape(sample_shape(graph.tensors[index])) for result in results])
                  for i, index in enumerate(graph.outputs)])

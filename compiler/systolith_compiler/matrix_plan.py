@@ -1,0 +1,104 @@
+"""What a matrix layer may be cut into: tiles of output pixels and groups of output channels.
+
+A `MatrixPlan` says how, in a few numbers; `choices` lists values worth comparing. Small pieces at the ends of a
+layer let the engines start early and end soon after one another, large ones between them need few commands.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from math import ceil
+
+from systolith_spec.config import AcceleratorConfig
+
+__all__ = ["MatrixPlan", "Tile", "choices", "cut"]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Output pixels [y0, y1) x [x0, x1)."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def pixels(self) -> int:
+        """Number of output pixels."""
+        return (self.y1 - self.y0) * (self.x1 - self.x0)
+
+
+@dataclass(frozen=True)
+class MatrixPlan:
+    """How a layer is cut.
+
+    Attributes
+    ----------
+    pixels : int
+        Output pixels of a tile, about.
+    blocks : int
+        Blocks of `cols` output channels in a group, at most.
+    tiles_rise, tiles_fall : bool
+        The first (last) tiles are smaller.
+    groups_rise, groups_fall : bool
+        The first (last) groups are smaller.
+    chunks : int
+        Chunks of array rows in a slice of the reduction, at most (1x1 kernels on inputs that stay on chip).
+    slices_rise, slices_fall : bool
+        The first slices of the first (last ones of the last) group are smaller.
+    """
+
+    pixels: int
+    blocks: int
+    tiles_rise: bool = False
+    tiles_fall: bool = False
+    groups_rise: bool = False
+    groups_fall: bool = False
+    chunks: int = 1 << 16
+    slices_rise: bool = False
+    slices_fall: bool = False
+
+
+def cut(total: int, step: int, least: int, *, rise: bool = False, fall: bool = False) -> list[tuple[int, int]]:
+    """Cut `total` into pieces of at most `step`, nearly equal but for smaller ones at the ends.
+
+    Parameters
+    ----------
+    total, step : int
+    least : int
+        Size of the first (last) piece with `rise` (`fall`); the next ones double.
+
+    Returns
+    -------
+    list of tuple of int
+        First and one past the last of each piece.
+    """
+    head: list[int] = []
+    size = min(least, step)
+    while size < step and (rise or fall) and sum(head) * (rise + fall) + size * (rise + fall) + least <= total:
+        head.append(size)
+        size *= 2
+    middle = total - sum(head) * (rise + fall)
+    count = ceil(middle / step)
+    sizes = [middle * (i + 1) // count - middle * i // count for i in range(count)]
+    sizes = head * rise + sizes + head[::-1] * fall
+    stops = [sum(sizes[:i + 1]) for i in range(len(sizes))]
+    return list(zip([0, *stops[:-1]], stops, strict=True))
+
+
+def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: int) -> list[list[dict]]:
+    """Changes of a plan worth trying, for a layer of so many output pixels and blocks: coordinates and their values."""
+    groups = sorted({1, usual.blocks, blocks} | {count for count in (2, 4, 8, 16, 32) if count < blocks})
+    flags = (False, True)
+    if pixels < config.rows:
+        # Loading weights is all that counts: the fewest commands, with small pieces at the ends.
+        ends = "groups_fall", "slices_rise", "slices_fall"
+        counts = sorted({1, min(8, blocks), min(config.table_channels // config.cols, blocks), blocks})
+        return [[{"blocks": count, "chunks": chunks} for count, chunks in product(counts, (1 << 16, 2, 4, 8, 16))],
+                [dict(zip(ends, values, strict=True)) for values in product(flags, repeat=3)]]
+    sizes = {config.rows, 2 * config.rows, 4 * config.rows, usual.pixels, config.accumulator_depth}
+    coordinates = [[{"pixels": size} for size in sorted(sizes) if size < 2 * pixels], [{"blocks": count} for count in groups]]
+    # Slices of the first group can start before the last channels of its inputs are there.
+    ends = "tiles_rise", "tiles_fall", "groups_rise", "groups_fall", "slices_rise"
+    coordinates += [[{name: flag} for flag in flags] for name in ends]
+    return coordinates
