@@ -658,7 +658,7 @@ def test_unknown_opcode_and_missing_end():
 
 
 def test_optional_units_are_checked():
-    plain = replace(ODD, residual_add=False)
+    plain = replace(ODD, residual_add=False, softmax=False)
     with pytest.raises(MachineError, match="operand_scale must be 0 in a configuration without residual_add"):
         Program(plain).add("VECTOR", **POOL, operand_scale=1).run()
     with pytest.raises(MachineError, match="source must be 0 in a configuration without pooling"):

@@ -295,7 +295,7 @@ def test_rows_merge_numbered_instances():
 def test_progress_never_runs_back():
     seen = []
     follower = NextpnrProgress(lambda message, fraction: seen.append(fraction))
-    lines = [f"Info:     at iteration #{count}, type ALL: wirelen" for count in range(1, 40)]
+    lines = [f"Info: iter={count} steplen=2.1 a=1.0" for count in range(1, 600)]
     lines += ["Info:   at iteration #1: temp = 0", "Info: Routing 1000 arcs."]
     left = list(range(1000))
     random.Random(1).shuffle(left)

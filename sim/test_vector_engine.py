@@ -108,7 +108,7 @@ def test_random_commands_of_all_sorts(cols, lanes, stall):
     "changes",
     [
         dict(residual_add=False),
-        dict(residual_add=False, pooling=False),
+        dict(residual_add=False, pooling=False, softmax=False),
         dict(parameter_groups=2),
         dict(activation_banks=1, axi_data_width=128),
     ],

@@ -32,7 +32,7 @@ CONFIG = AcceleratorConfig(
 CONFIGS = {
     "full": CONFIG,
     "no-add": replace(CONFIG, residual_add=False),
-    "no-pooling": replace(CONFIG, residual_add=False, pooling=False),
+    "no-pooling": replace(CONFIG, residual_add=False, pooling=False, softmax=False),
     "three-lanes": replace(CONFIG, cols=3, vector_lanes=3),
 }
 

@@ -62,7 +62,7 @@ class NextpnrProgress(_LogProgress):
     """
 
     _USED = re.compile(r"Info:\s+(\w+):\s*(\d+)/\s*(\d+)\s+\d+%")
-    _PLACED = re.compile(r"Info:\s+at iteration #(\d+), type")
+    _PLACED = re.compile(r"Info: iter=(\d+) ")
     _REFINED = re.compile(r"Info:\s+at iteration #(\d+): temp")
     _ARCS = re.compile(r"Info: Routing (\d+) arcs")
     _ROUTED = re.compile(r"Info:\s+\d+ \|.*\|\s*(\d+)\|")
@@ -78,8 +78,8 @@ class NextpnrProgress(_LogProgress):
             # The first list is of all cells; later ones may repeat it.
             self.used.setdefault(match.group(1), (int(match.group(2)), int(match.group(3))))
         elif match := self._PLACED.match(line):
-            count = int(match.group(1))
-            self._show(f"placement: pass {count}", 0.3 + 0.25 * count / (count + 15))  # their number is open
+            count = int(match.group(1)) // 20 * 20
+            self._show(f"placement: step {count}", 0.3 + 0.25 * count / (count + 200))  # their number is open
         elif match := self._REFINED.match(line):
             self._show(f"placement: refinement {match.group(1)}", 0.56)
         elif match := self._ARCS.match(line):

@@ -22,6 +22,7 @@ __all__ = ["compile_graph"]
 _MOST_IMPROVEMENT = 12_000  # trials times commands: a few seconds
 
 
+
 def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "double") -> Image:
     """Compile a network for a configuration.
 
@@ -45,7 +46,8 @@ def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "d
     in_strips = True
     while True:
         lowered = lower(graph, rounding=Rounding[rounding.upper()], residual_add=config.residual_add,
-                        pooling=config.pooling, on_host=frozenset(on_host))
+                        pooling=config.pooling, softmax_channels=config.softmax_channels,
+                        on_host=frozenset(on_host))
         strips = use_column_strips(lowered, config) if in_strips else []
         for placement in candidates(lowered, config):
             if not placement.resident.keys() >= set(strips):

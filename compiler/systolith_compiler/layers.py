@@ -232,6 +232,19 @@ class WindowLayer(Layer):
 
 
 @dataclass(eq=False)
+class SoftmaxLayer(WindowLayer):
+    """SOFTMAX over the channels of each pixel: a window layer of single elements with its own lane tables.
+
+    Attributes
+    ----------
+    exponentials : np.ndarray
+        By distance from the largest value, int64 in Q0.31, shape (256,).
+    """
+
+    exponentials: np.ndarray = field(kw_only=True)
+
+
+@dataclass(eq=False)
 class HostLayer(Layer):
     """An operator that runs on the host, between two programs."""
 

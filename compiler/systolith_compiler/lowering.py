@@ -7,11 +7,12 @@ import numpy as np
 from systolith_golden.arithmetic import activation_range, add_parameters, mean_multiplier, quantize_multiplier
 from systolith_golden.interpreter import check_supported
 from systolith_golden.operators import macs
+from systolith_golden.tables import softmax_exponentials
 from systolith_golden.windows import output_size, same_padding
 from systolith_spec.commands import Rounding
 
 from .graph import Graph, Operator, Tensor, UnsupportedError
-from .layers import HostLayer, Layer, MatrixLayer, Requantization, Residual, Storage, View, WindowLayer
+from .layers import HostLayer, Layer, MatrixLayer, Requantization, Residual, SoftmaxLayer, Storage, View, WindowLayer
 
 __all__ = ["Lowered", "lower"]
 
@@ -43,8 +44,8 @@ class Lowered:
         self.views: dict[int, View] = {}
 
 
-def lower(graph: Graph, *, rounding: Rounding = Rounding.DOUBLE, residual_add: bool = True,
-          pooling: bool = True, on_host: frozenset[int] = frozenset()) -> Lowered:
+def lower(graph: Graph, *, rounding: Rounding = Rounding.DOUBLE, residual_add: bool = True, pooling: bool = True,
+          softmax_channels: int = 0, on_host: frozenset[int] = frozenset()) -> Lowered:
     """Lower a graph.
 
     Parameters
@@ -54,6 +55,8 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.DOUBLE, residual_add: b
         Rule of every requantisation: DOUBLE is TensorFlow Lite Micro's.
     residual_add, pooling : bool
         Optional units of the accelerator; without them their operators run on the host.
+    softmax_channels : int
+        Most channels of a SOFTMAX on the accelerator.
     on_host : frozenset of int
         Operators that must run on the host in any case.
 
@@ -63,17 +66,19 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.DOUBLE, residual_add: b
         An operator or type that neither the accelerator nor the host can execute.
     """
     check_supported(graph)
-    return _Lowering(graph, rounding, residual_add, pooling, on_host).result
+    return _Lowering(graph, rounding, residual_add, pooling, softmax_channels, on_host).result
 
 
 class _Lowering:
     """State of one lowering: the graph is visited operator by operator, in execution order."""
 
-    def __init__(self, graph: Graph, rounding: Rounding, residual_add: bool, pooling: bool, on_host: frozenset[int]):
+    def __init__(self, graph: Graph, rounding: Rounding, residual_add: bool, pooling: bool, softmax_channels: int,
+                 on_host: frozenset[int]):
         self.graph = graph
         self.rounding = rounding
         self.residual_add = residual_add and pooling
         self.pooling = pooling
+        self.softmax_channels = softmax_channels
         self.result = Lowered(graph)
         self.consumed: set[int] = set()          # operators already covered by an earlier layer
         self.pads: dict[int, tuple[int, tuple[int, int], tuple[int, int]]] = {}
@@ -83,6 +88,7 @@ class _Lowering:
             "MAX_POOL_2D": self.pool, "AVERAGE_POOL_2D": self.pool, "MEAN": self.mean, "PAD": self.pad, "PADV2": self.pad,
             "ADD": self.add, "RELU": self.rescale, "RELU_N1_TO_1": self.rescale, "RELU6": self.rescale,
             "QUANTIZE": self.rescale, "CONCATENATION": self.concatenation, "SPACE_TO_BATCH_ND": self.space_to_batch,
+            "SOFTMAX": self.softmax,
             **{kind: self.alias for kind in _ALIASES},
         }
         for index in graph.inputs:
@@ -450,6 +456,21 @@ class _Lowering:
         return self.window(operator, (1, 1), (1, 1), (int(pads[1, 0]), int(pads[2, 0])), pad_value=value, zero_in=0,
                            maximum=False, requantization=self.uniform(operator, *_IDENTITY, zero_out=0, minimum=-128,
                                                                       maximum=127))
+
+    def softmax(self, operator: Operator) -> bool:
+        """SOFTMAX over the last axis: exponentials become biases, the reciprocal of their sum the scale."""
+        source, output = self.graph.tensors[operator.inputs[0]], self.graph.output_tensor(operator)
+        if not self.is_int8(source.index, output.index) or source.shape[-1] > self.softmax_channels:
+            return False
+        table = softmax_exponentials(source.scale, operator.options["beta"])
+        if (output.scale, output.zero_point) != (1 / 256, -128) or table is None:
+            return False
+        requantization = self.uniform(operator, *_IDENTITY, zero_out=-128, minimum=-128, maximum=127,
+                                      rounding=int(Rounding.DOUBLE))
+        return self.emit(SoftmaxLayer(
+            **self.common([operator], operator.kind, self.new_view(output)), source=self.view(source.index), kernel=(1, 1),
+            strides=(1, 1), padding=(0, 0), pad_value=0, zero_in=0, maximum=False, requantization=requantization,
+            exponentials=table))
 
     # Elementwise.
 

@@ -14,9 +14,10 @@ from systolith_golden.cycles import predict
 
 from .depthwise_schedule import DepthwisePlan, DepthwiseSchedule, schedule_matrix
 from .emitter import Emitter, PlanError
-from .layers import HostLayer, Layer, MatrixLayer
+from .layers import HostLayer, Layer, MatrixLayer, SoftmaxLayer
 from .matrix_plan import MatrixPlan, choices
 from .matrix_schedule import MatrixSchedule
+from .softmax_schedule import SoftmaxSchedule
 from .window_schedule import WindowPlan, WindowSchedule
 
 __all__ = ["Plan", "best_plans", "schedule_layer"]
@@ -33,7 +34,8 @@ def schedule_layer(layer: Layer, emitter: Emitter, plan: Plan | None = None) -> 
     """Schedule of a layer with a plan, or with the plan that suits most layers."""
     if isinstance(layer, MatrixLayer):
         return schedule_matrix(layer, emitter, plan)
-    return WindowSchedule(layer, emitter, plan or WindowPlan())
+    schedule = SoftmaxSchedule if isinstance(layer, SoftmaxLayer) else WindowSchedule
+    return schedule(layer, emitter, plan or WindowPlan())
 
 
 def best_plans(layer: Layer, emitter: Emitter, following: Sequence[Layer]) -> list[Plan]:

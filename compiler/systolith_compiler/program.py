@@ -149,8 +149,9 @@ class Program:
                     producer.signal |= 1 << engine
                     np.maximum(clock, producer.known, out=clock)
                     clock[other] = needed[other]
-            raw = tracker.own_writes(command, engine)
-            if command.name == "VECTOR" and raw > clock[engine]:
+            if "softmax" in command.fields:
+                clock[engine] = own - 1  # waits for all earlier commands of its own engine
+            elif command.name == "VECTOR" and tracker.own_writes(command, engine) > clock[engine]:
                 command.fence = 1
                 clock[engine] = own - 1
             command.known = clock.copy()

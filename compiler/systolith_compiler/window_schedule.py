@@ -62,6 +62,8 @@ class WindowSchedule:
         No tile is small enough for the space there is.
     """
 
+    _DIVISIBLE = (0, 1, 2)  # axes along which a layer may be cut
+
     def __init__(self, layer: WindowLayer, emitter: Emitter, plan: WindowPlan = WindowPlan()):  # noqa: B008
         self.layer = layer
         self.plan = plan
@@ -82,7 +84,7 @@ class WindowSchedule:
         shape = [max(1, ceil(output.height / self.plan.tiles)), output.width, min(output.channels, self.plan.channels)]
         while not self._fits(*shape):
             # Rows first, then columns; channels last, since short runs cost the bus most.
-            axis = next((axis for axis in (0, 1, 2) if shape[axis] > 1), None)
+            axis = next((axis for axis in self._DIVISIBLE if shape[axis] > 1), None)
             if axis is None:
                 raise PlanError("not even one output element fits the staging area")
             shape[axis] = ceil(shape[axis] / 2)

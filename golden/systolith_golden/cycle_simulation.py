@@ -114,6 +114,7 @@ class CycleSimulation:
         # Lane tables: VECTORs that use a bank, the bank that a PARAMS fills, the end of the last filling
         self._bank_users = [0, 0]
         self._filling: int | None = None
+        self._filling_alone = False
         self._filled = [float("-inf")] * 2
 
     def run(self) -> float:
@@ -207,9 +208,9 @@ class CycleSimulation:
         work, accepted = state.accepted
         begin = max(now, accepted + work.start)
         if work.params:
-            if self._filling is not None or self._bank_users[work.bank]:
-                return  # comes back when the bank is free
-            self._filling = work.bank
+            if self._filling is not None or self._bank_users[work.bank] or (work.alone and state.order):
+                return  # comes back when the bank, or the engine, is free
+            self._filling, self._filling_alone = work.bank, work.alone
             self.events.at(begin + work.stream, self._tables_filled, state, work)
         else:
             if state.engine == Engine.VECTOR:
@@ -234,7 +235,7 @@ class CycleSimulation:
 
     def _schedule_vector(self, now: float, state: EngineState, work: Work, accepted: float) -> None:
         """Send a VECTOR on its way, a few cycles before the last elements of those before are read."""
-        if self._filling == work.bank:
+        if self._filling == work.bank or (self._filling is not None and self._filling_alone):
             return  # comes back when the tables are filled
         stream = state.stream
         ahead = sum(other.stream for other, _ in state.walk) + state.pending_cycles
@@ -289,6 +290,8 @@ class CycleSimulation:
         self.layer_end[work.layer] = now
         if work.engine is Engine.COMPUTE:
             self.compute_end[work.layer] = now
+        if state.accepted is not None and state.accepted[0].alone:
+            self._schedule(now, state)
         state.inflight -= 1
         state.unretired -= 1
         if not state.unretired:

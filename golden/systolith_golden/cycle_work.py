@@ -141,6 +141,8 @@ class Work:
         reads in each half; empty for other sources.
     params : bool
         PARAMS, which fills tables beside the stream of the vector engine for `stream` cycles.
+    alone : bool
+        PARAMS that waits for all earlier commands of its engine and holds all later ones: softmax.
     bank : int
         VECTOR and PARAMS: bank of the lane tables.
     source : int
@@ -169,6 +171,7 @@ class Work:
     bursts: tuple[int, ...] = ()
     halves: tuple[float, ...] = ()
     params: bool = False
+    alone: bool = False
     bank: int = 0
     source: int = 0
     urgent: bool = False
@@ -274,7 +277,7 @@ class Workbook:
             work.halves = self._halves(fields["base"], last, 1.0)
 
     def _params(self, work: Work, fields: dict[str, int]) -> None:
-        work.params, work.bank = True, fields["bank"]
+        work.params, work.bank, work.alone = True, fields["bank"], bool(fields["softmax"])
         work.start = 1
         work.stream = params_end(self.config, fields) - 1
 

@@ -17,6 +17,7 @@ from .arithmetic import INT32_MAX, INT32_MIN, requantize, wrap_int32
 from .column_product import column_product, column_reach, lanes_used, output_positions
 from .hazard_tracker import HazardTracker
 from .machine_error import HazardError, MachineError
+from .tables import softmax_scale
 from .token_counters import TokenCounters
 from .window_walk import ADDRESS_MODULUS, WindowWalk
 
@@ -194,7 +195,8 @@ class Machine:
                 break
             givers = tokens.take(index, command.name, engine, fields["wait"])
             if self._hazards:
-                self._hazards.start(index, command.name, engine, givers, bool(fields.get("fence", 0)))
+                alone = bool(fields.get("fence", 0) or fields.get("softmax", 0))
+                self._hazards.start(index, command.name, engine, givers, alone)
             statistics.commands[engine.name] += 1
             layer = statistics.layer_commands.setdefault(fields["layer"], {e.name: 0 for e in Engine})
             layer[engine.name] += 1
@@ -608,6 +610,9 @@ class Machine:
         self._require(
             1 <= channels <= config.table_channels, "channels", f"1 to {config.table_channels}", channels
         )
+        if fields["softmax"]:
+            self._softmax(fields)
+            return
         immediate = fields["bias_immediate"], fields["scale_immediate"]
         count = config.table_channels if all(immediate) else channels
         words = self.parameter.view("<i4").astype(np.int64)
@@ -637,6 +642,27 @@ class Machine:
         self._exponent[bank, :count] = exponent
         self._table_defined[bank, :count] = True
         self._operands[bank] = tuple((fields[f"multiplier_{n}"], fields[f"exponent_{n}"]) for n in ("a", "b"))
+
+    def _softmax(self, fields: dict[str, int]) -> None:
+        """Exponentials as biases, the reciprocal of their sum as the scale of the whole bank."""
+        self._require(self.config.softmax, "softmax", "0 in a configuration without softmax", 1)
+        channels, bank, first = fields["channels"], fields["bank"], fields["values"]
+        size = self.config.activation_bytes
+        self._require(first + channels <= size, "values", f"such that all values lie below {size:#x}", hex(first))
+        self._read("activation", slice(first, first + channels))
+        values = self.activation.view(np.int8)[first : first + channels].astype(np.int64)
+        table = self.parameter.view("<i4").astype(np.int64)[self._parameter_words("bias_base", fields["bias_base"], 256)]
+        exponentials = table[values.max() - values]
+        lowest = int(exponentials.min())
+        self._require(
+            lowest >= 0 and int(exponentials.max()) >= (1 << 31) - (1 << 12), "exponentials",
+            "0 to 2**31 - 1, that of the largest value nearly 2**31", lowest)  # fmt: skip
+        scale, exponent = softmax_scale(exponentials)
+        self._require(int(exponent[0]) >= -31, "exponentials", "such that their sum is below 256", channels)
+        self._bias[bank, :channels] = exponentials
+        self._multiplier[bank], self._exponent[bank] = scale[0], exponent[0]
+        self._table_defined[bank] = False
+        self._table_defined[bank, :channels] = True
 
     def _parameter_words(self, name: str, first: int, count: int) -> slice:
         words = self.config.parameter_bytes // 4

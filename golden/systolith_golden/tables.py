@@ -8,7 +8,9 @@ from .arithmetic import high_multiply, quantize_multiplier, requantize, shift_ri
 from .call import Call
 from .fixed_point import exp_negative, inverse_square_root, logistic, reciprocal, tanh
 
-__all__ = ["apply_logistic", "apply_rsqrt", "apply_softmax", "apply_tanh"]
+__all__ = [
+    "apply_logistic", "apply_rsqrt", "apply_softmax", "apply_tanh", "softmax_exponentials", "softmax_scale",
+]
 
 _CODES = np.arange(-128, 128, dtype=np.int64)
 
@@ -67,26 +69,48 @@ def apply_rsqrt(call: Call) -> np.ndarray:
     return _look_up(call, table)
 
 
-def apply_softmax(call: Call) -> np.ndarray:
-    """SOFTMAX of int8 over the last axis, output scale 1/256 and zero point -128.
+def softmax_exponentials(scale: float, beta: float) -> np.ndarray | None:
+    """exp(-beta * scale * d) for distances d = 0 to 255 from the largest element.
 
-    Differences to the largest element become Q5, their exponentials Q0; the sum is Q12, its reciprocal Q0.
+    The distance becomes Q5, its exponential Q0; from a certain distance on it counts as zero.
+
+    Returns
+    -------
+    np.ndarray or None
+        int64 in Q0.31, shape (256,); None if beta times scale is too small.
     """
-    _require_output(call, 1 / 256, -128)
-    integer_bits, sum_bits = 5, 12
-    factor = min(call.options["beta"] * call.tensor(0).scale * (1 << (31 - integer_bits)), (1 << 31) - 1.0)
+    integer_bits = 5
+    factor = min(beta * scale * (1 << (31 - integer_bits)), (1 << 31) - 1.0)
     if factor <= 1:
-        call.reject("beta times the input's scale is too small")
+        return None
     multiplier, exponent = quantize_multiplier(factor)
     radius = math.floor(((1 << integer_bits) - 1) * 2.0 ** (31 - integer_bits) / 2.0**exponent)
+    distances = np.arange(256, dtype=np.int64)
+    near = distances <= radius
+    raw = high_multiply(np.where(near, -distances, 0) << exponent, multiplier)
+    return np.where(near, exp_negative(raw, integer_bits), 0)
+
+
+def softmax_scale(exponentials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Reciprocal of the sum over the last axis, as (multiplier, exponent) of a requantisation to Q8.
+
+    The exponentials are rounded to Q12 before they are added.
+    """
+    sum_bits = 12
+    scale, bits = reciprocal(shift_right_rounding(exponentials, sum_bits).sum(axis=-1, keepdims=True), sum_bits)
+    return scale, -(bits + 31 - 8)
+
+
+def apply_softmax(call: Call) -> np.ndarray:
+    """SOFTMAX of int8 over the last axis, output scale 1/256 and zero point -128."""
+    _require_output(call, 1 / 256, -128)
+    table = softmax_exponentials(call.tensor(0).scale, call.options["beta"])
+    if table is None:
+        call.reject("beta times the input's scale is too small")
     values = call.value(0).astype(np.int64)
-    differences = values - values.max(axis=-1, keepdims=True)
-    near = differences >= -radius  # further down, the exponential counts as zero
-    raw = high_multiply(np.where(near, differences, 0) << exponent, multiplier)
-    exponentials = exp_negative(raw, integer_bits)
-    terms = np.where(near, shift_right_rounding(exponentials, sum_bits), 0)
-    scale, bits = reciprocal(terms.sum(axis=-1, keepdims=True), sum_bits)
-    if np.any(bits + 31 - 8 > 31):
+    exponentials = table[values.max(axis=-1, keepdims=True) - values]
+    scale, exponent = softmax_scale(exponentials)
+    if np.any(exponent < -31):
         call.reject("the sum of the exponentials exceeds 256")
-    outputs = shift_right_rounding(high_multiply(scale, exponentials), bits + 31 - 8) - 128
-    return call.shaped(np.clip(np.where(near, outputs, -128), -128, 127).astype(np.int8))
+    outputs = shift_right_rounding(high_multiply(scale, exponentials), -exponent) - 128
+    return call.shaped(np.clip(outputs, -128, 127).astype(np.int8))

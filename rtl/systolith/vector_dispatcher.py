@@ -24,8 +24,8 @@ class VectorDispatcher(Component):
 
     A VECTOR starts when the walk takes it, but waits for a PARAMS that is filling its bank. A PARAMS starts
     when the loader is free and all earlier VECTORs with its bank have been written; VECTORs with the
-    other bank may still run, and later ones may start meanwhile. Up to 16 commands are in flight; they
-    retire in order.
+    other bank may still run, and later ones may start meanwhile; but a softmax, which reads what earlier
+    commands wrote and needs the read port, runs alone. Up to 16 commands are in flight; they retire in order.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ class VectorDispatcher(Component):
     loader_command : ``Out(command_layout("PARAMS"))``
     loader_busy, loader_bank, loader_done : ``In(1)``
         State of the loader.
+    loader_alone : ``In(1)``
+        It is executing a command that must run alone.
     vector_done, vector_bank : ``In(1)``
         Pulse: the last byte of a VECTOR with this bank has been written.
     retire : ``Out(1)``
@@ -59,6 +61,7 @@ class VectorDispatcher(Component):
                 "loader_busy": In(1),
                 "loader_bank": In(1),
                 "loader_done": In(1),
+                "loader_alone": In(1),
                 "vector_done": In(1),
                 "vector_bank": In(1),
                 "retire": Out(1),
@@ -88,6 +91,9 @@ class VectorDispatcher(Component):
         users = [Signal(range(VECTOR_COMMANDS_IN_FLIGHT + 1), name=f"users_{bank}") for bank in range(2)]
         bank = held.vector.bank
         bank_used = Array(count != 0 for count in users)[bank]
+        s1_started = Signal()
+        others = s1_started | order.r_rdy
+        waits = Mux(held.params.softmax, others, bank_used) if self.config.softmax else bank_used
 
         m.d.comb += [
             # A register: the path from the walk ends here. Commands start two cycles apart at least.
@@ -102,10 +108,10 @@ class VectorDispatcher(Component):
                 & ~is_params
                 & groups.done
                 & order.w_rdy
-                & ~(self.loader_busy & (self.loader_bank == bank))
+                & ~(self.loader_busy & (self.loader_alone | (self.loader_bank == bank)))
             ),
             self.loader_command.eq(held.params),
-            self.loader_start.eq(held_valid & is_params & order.w_rdy & ~self.loader_busy & ~bank_used),
+            self.loader_start.eq(held_valid & is_params & order.w_rdy & ~self.loader_busy & ~waits),
             started.eq((self.walk.valid & self.walk.ready) | self.loader_start),
         ]
         with m.If(accept):
@@ -114,14 +120,14 @@ class VectorDispatcher(Component):
             m.d.sync += held_valid.eq(0)
 
         # The books are kept a cycle late, which no one sees: starts are two cycles apart.
-        s1_started, s1_params, s1_bank = Signal(), Signal(), Signal()
+        s1_params, s1_bank = Signal(), Signal()
         m.d.sync += [s1_started.eq(started), s1_params.eq(is_params), s1_bank.eq(bank)]
         for index, count in enumerate(users):
             more = s1_started & ~s1_params & (s1_bank == index)
             fewer = self.vector_done & (self.vector_bank == index)
             m.d.sync += count.eq(count + more - fewer)
         self._retire(m, order, s1_started, s1_params)
-        m.d.comb += self.busy.eq(held_valid | s1_started | order.r_rdy)
+        m.d.comb += self.busy.eq(held_valid | others)
         return m
 
     def _retire(self, m, order, started, is_params):

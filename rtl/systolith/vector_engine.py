@@ -9,6 +9,7 @@ from systolith.accumulator_buffer import AccumulatorReadPort
 from systolith.parameter_loader import ParameterLoader
 from systolith.ports import ActivationReadPort, ActivationWritePort, ParameterReadPort
 from systolith.shapes import ADDRESS_WIDTH
+from systolith.softmax_loader import SoftmaxLoader
 from systolith.stream_buffer import StreamBuffer
 from systolith.vector_dispatcher import VectorDispatcher, vector_command_layout
 from systolith.vector_element import destination_layout, element_layout
@@ -20,6 +21,7 @@ __all__ = ["VectorEngine"]
 
 # Reads in flight; more than the latency of any buffer, so that they are never the limit.
 _READS = 16
+_LOADER_FLAGS = ("busy", "done", "w_bias_en", "w_scale_en")
 
 
 class VectorEngine(Component):
@@ -94,25 +96,47 @@ class VectorEngine(Component):
         m.submodules.pipeline = pipeline = VectorPipeline(config=config)
         connect(m, command=flipped(self.command), dispatcher=dispatcher.command)
         connect(m, dispatcher=dispatcher.walk, walk=walk.command)
-        connect(m, loader=loader.read, buffer=flipped(self.parameter_read))
         m.d.comb += [
-            loader.start.eq(dispatcher.loader_start),
-            loader.command.eq(dispatcher.loader_command),
-            dispatcher.loader_busy.eq(loader.busy),
-            dispatcher.loader_bank.eq(loader.bank),
-            dispatcher.loader_done.eq(loader.done),
-            *(
-                getattr(pipeline, name).eq(getattr(loader, name))
-                for name in ("w_addr", "w_lanes", "w_bias_en", "w_scale_en", "w_bias", "w_scale", "operands")
-            ),
+            pipeline.operands.eq(loader.operands),
             self.retire.eq(dispatcher.retire),
             self.busy.eq(dispatcher.busy),
         ]
-        returned, idle, destinations = self._read(m, walk.o, pipeline)
+        softmax = self._load(m, dispatcher, loader, pipeline)
+        returned, idle, destinations = self._read(m, walk.o, pipeline, softmax)
         self._write(m, pipeline, destinations, dispatcher, returned, idle)
         return m
 
-    def _read(self, m, accesses, pipeline):
+    def _load(self, m, dispatcher, loader, pipeline):
+        """Let the loaders fill the lane tables, one at a time; returns that of softmax, or None."""
+        loaders, softmax = [loader], None
+        wanted = dispatcher.loader_command.softmax if self.config.softmax else Const(0)
+        if self.config.softmax:
+            m.submodules.softmax = softmax = SoftmaxLoader(config=self.config)
+            loaders.append(softmax)
+        for one, other in zip(loaders, (~wanted, wanted), strict=False):
+            m.d.comb += [
+                one.start.eq(dispatcher.loader_start & other),
+                one.command.eq(dispatcher.loader_command),
+            ]
+        busy = softmax.busy if softmax else Const(0)
+        chosen = {
+            name: Mux(busy, Value.cast(getattr(loaders[-1], name)), Value.cast(getattr(loader, name)))
+            for name in ("bank", "w_addr", "w_lanes", "w_bias", "w_scale")
+        }
+        both = {name: Cat(getattr(one, name) for one in loaders).any() for name in _LOADER_FLAGS}
+        m.d.comb += [
+            dispatcher.loader_alone.eq(busy),
+            *(getattr(dispatcher, f"loader_{name}").eq(both[name]) for name in ("busy", "done")),
+            dispatcher.loader_bank.eq(chosen["bank"]),
+            *(Value.cast(getattr(pipeline, name)).eq(chosen[name]) for name in chosen if name != "bank"),
+            *(getattr(pipeline, name).eq(both[name]) for name in ("w_bias_en", "w_scale_en")),
+            self.parameter_read.addr.eq(Mux(busy, loaders[-1].read.addr, loader.read.addr)),
+            self.parameter_read.en.eq(Mux(busy, loaders[-1].read.en, loader.read.en)),
+            *(one.read.data.eq(self.parameter_read.data) for one in loaders),
+        ]
+        return softmax
+
+    def _read(self, m, accesses, pipeline, softmax):
         """Issue reads while there is room for their results; pair the responses with their elements."""
         config = self.config
         depth = self.result_depth
@@ -161,7 +185,7 @@ class VectorEngine(Component):
         with m.If(fire):
             m.d.sync += last_source.eq(source)
 
-        self._request(m, request.o)
+        self._request(m, request.o, softmax)
         arriving = Signal(element_layout(config))
         data_valid = self.accumulator_read.data_valid
         if config.pooling:
@@ -176,17 +200,28 @@ class VectorEngine(Component):
         ]
         return returned, write_idle, destinations
 
-    def _request(self, m, request):
-        """Offer a request, which comes from registers, to the port of its source."""
+    def _request(self, m, request, softmax):
+        """Offer a request, which comes from registers, to the port of its source; softmax runs alone."""
+        port = self.activation_read
         source, addr = request.payload.source, request.payload.addr
         m.d.comb += [
-            self.activation_read.addr.eq(addr),
-            self.activation_read.valid.eq(request.valid & source),
+            port.addr.eq(addr),
+            port.valid.eq(request.valid & source),
             self.accumulator_read.entry.eq(addr),
             self.accumulator_read.valid.eq(request.valid & ~source),
-            request.ready.eq(Mux(source, self.activation_read.ready, self.accumulator_read.ready)),
-            self.stall_input.eq(request.valid & ~request.ready),
+            request.ready.eq(Mux(source, port.ready, self.accumulator_read.ready)),
+            self.stall_input.eq(
+                (port.valid & ~port.ready) | (self.accumulator_read.valid & ~self.accumulator_read.ready)
+            ),
         ]
+        if softmax is not None:
+            m.d.comb += [
+                softmax.values.ready.eq(port.ready),
+                softmax.values.data_valid.eq(port.data_valid),
+                softmax.values.data.eq(port.data),
+            ]
+            with m.If(softmax.busy):
+                m.d.comb += [port.addr.eq(softmax.values.addr), port.valid.eq(softmax.values.valid)]
 
     def _write(self, m, pipeline, destinations, dispatcher, returned, idle):
         """Queue results, join them with their destinations, write them through an output register."""

@@ -187,22 +187,28 @@ class WindowWalker(Component):
         for level in reversed(self.levels):
             advance.insert(0, inner & ~last[level.name])
             inner = inner & last[level.name]
-        for position, level in enumerate(self.levels):
-            self._count(m, level, command, proceed, fresh, advance, position, last)
+        inside = Const(1, 1)
+        for level in reversed(self.levels):
+            self._count(m, level, command, proceed, fresh, inside, last)
+            inside = inside & last[level.name]
         self._walk(m, "row", "row_step", "first_row", self.o.payload.row, held, proceed, fresh, advance)
         self._walk(m, "row", "addr_step", "base", self.o.payload.row_addr, held, proceed, fresh, advance)
         self._walk(m, "byte", "byte_step", "first_byte", self.o.payload.byte, held, proceed, fresh, advance)
         return m
 
-    def _count(self, m, level, command, proceed, fresh, advance, position, last):
-        """Count the iterations of a level; derive its flags one iteration ahead, so that they are registers."""
+    def _count(self, m, level, command, proceed, fresh, step, last):
+        """Count the iterations of a level; derive its flags one iteration ahead, so that they are registers.
+
+        ``step``: all levels inside are at their end. The level takes a step then, or restarts if it is at its end
+        too: when everything is at its end, ``fresh`` comes first, so the levels outside need not be looked at.
+        """
         count = command[f"{level.name}_count"]
         left = Signal(level.count_width, name=f"{level.name}_left", reset_less=True)
         left_init = Signal(level.count_width, name=f"{level.name}_left_init", reset_less=True)
         only = Signal(name=f"{level.name}_only", reset_less=True)
         first = Signal(name=f"{level.name}_first", reset_less=True)
         outer = Signal(name=f"{level.name}_restart")
-        m.d.comb += [outer.eq(Cat(advance[:position]).any()), self.o.payload.first[level.name].eq(first)]
+        m.d.comb += [outer.eq(step & last[level.name]), self.o.payload.first[level.name].eq(first)]
         with m.If(proceed):
             with m.If(fresh):
                 m.d.sync += [
@@ -211,7 +217,7 @@ class WindowWalker(Component):
                 ]
             with m.Elif(outer):
                 m.d.sync += [left.eq(left_init), last[level.name].eq(only), first.eq(1)]
-            with m.Elif(advance[position]):
+            with m.Elif(step):
                 m.d.sync += [left.eq(left - 1), last[level.name].eq(left == 1), first.eq(0)]
         if level.index:
             index = Signal(level.count_width, name=f"{level.name}_index", reset_less=True)
@@ -219,7 +225,7 @@ class WindowWalker(Component):
             with m.If(proceed):
                 with m.If(fresh | outer):
                     m.d.sync += index.eq(0)
-                with m.Elif(advance[position]):
+                with m.Elif(step):
                     m.d.sync += index.eq(index + 1)
 
     def _walk(self, m, kind, step_name, start_name, result, held, proceed, fresh, advance):

@@ -236,10 +236,15 @@ COMMANDS: tuple[Command, ...] = (
                     "lane i % vector_lanes of entry i // vector_lanes. Bias i is 32-bit word bias_base + i of the "
                     "parameter buffer; scale i is the words scale_base + 2*i (multiplier) and + 1 (exponent, low 8 bits). "
                     "Either may be immediate instead, the same for every channel and then written to all entries "
-                    "of the bank when both are immediate. Also sets the operand multipliers of the bank.",
+                    "of the bank when both are immediate. Also sets the operand multipliers of the bank. With softmax, "
+                    "bias i is instead word bias_base + max(x) - x[i] of the parameter buffer (a table of exponentials in "
+                    "Q0.31), x[i] being the int8 value at buffer address values + i, and all entries of the bank get the "
+                    "scale 2**8 / sum of the exponentials, as TFLite's SOFTMAX rounds it; such a command runs alone in "
+                    "the vector engine.",
         fields=_HEADER + (
             _f("bias_immediate", 0, 24, 1, "1: bias from this command"),
             _f("scale_immediate", 0, 25, 1, "1: multiplier and exponent from this command"),
+            _f("softmax", 0, 26, 1, "1: exponentials as biases, the reciprocal of their sum as scale"),
             _f("bank", 0, 30, 1, "bank of the lane tables"),
             _f("bias_base", 1, 0, 16, "parameter buffer word of bias 0"),
             _f("scale_base", 1, 16, 16, "parameter buffer word of scale 0, even"),
@@ -251,6 +256,7 @@ COMMANDS: tuple[Command, ...] = (
             _f("exponent_b", 5, 16, 8, "exponent of operand B, -31 .. 0", signed=True),
             _f("multiplier_a", 6, 0, 32, "multiplier of operand A"),
             _f("multiplier_b", 7, 0, 32, "multiplier of operand B"),
+            _f("values", 8, 0, 24, "softmax: buffer address of the first value"),
         ),
     ),
     Command(

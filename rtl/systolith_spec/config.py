@@ -65,6 +65,8 @@ class AcceleratorConfig:
         Build the operand scaler of the vector unit (TFLite ADD).
     pooling : bool
         Build the activation source of the vector unit (pooling, ADD, QUANTIZE, PAD, copies).
+    softmax : bool
+        Build the exponentials and the reciprocal of SOFTMAX.
     """
 
     name: str
@@ -86,6 +88,7 @@ class AcceleratorConfig:
     line_depth: int = 512
     residual_add: bool = True
     pooling: bool = True
+    softmax: bool = True
 
     def __post_init__(self) -> None:
         for rule, message in self._rules():
@@ -139,7 +142,8 @@ class AcceleratorConfig:
         yield bank >= 4 * self.activation_word, (
             f"activation_bytes must give each of the {self.activation_banks} banks at least four words of "
             f"{self.activation_word} bytes, not {self.activation_bytes!r}")
-        yield self.pooling or not self.residual_add, "residual_add needs pooling (the activation source)"
+        for unit in ("residual_add", "softmax"):
+            yield self.pooling or not getattr(self, unit), f"{unit} needs pooling (the activation source)"
 
     @property
     def axi_bytes(self) -> int:
@@ -195,6 +199,11 @@ class AcceleratorConfig:
     def table_channels(self) -> int:
         """Channels that one bank of the lane tables holds."""
         return self.parameter_groups * self.vector_lanes
+
+    @property
+    def softmax_channels(self) -> int:
+        """Most channels of a SOFTMAX; 0 without the unit or room for its table of 256 words."""
+        return self.table_channels if self.softmax and self.parameter_bytes >= 1024 else 0
 
     def as_dict(self) -> dict:
         """All fields as plain values, for manifests and reports."""

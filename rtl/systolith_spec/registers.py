@@ -93,7 +93,8 @@ def _table() -> tuple[Register, ...]:
         ("CONFIG_GROUPS", 0x05C, "ro", "Entries of a bank of the lane tables", ()),
         ("CONFIG_AXI", 0x060, "ro", "AXI data width, bits", ()),
         ("CONFIG_FEATURES", 0x064, "ro", "Optional units", (
-            _field("residual_add", 0, 1, "operand scaler"), _field("pooling", 1, 1, "activation source"))),
+            _field("residual_add", 0, 1, "operand scaler"), _field("pooling", 1, 1, "activation source"),
+            _field("softmax", 2, 1, "exponentials and reciprocal"))),
         ("CONFIG_BANKS", 0x068, "ro", "Banks of the activation buffer", ()),
         ("CYCLES", 0x080, "ro", "Cycles from the start strobe to the end of the program", ()),
         ("BYTES_READ", 0x084, "ro", "Bytes of AXI read beats (commands included)", ()),

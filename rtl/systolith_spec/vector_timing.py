@@ -46,6 +46,10 @@ OPERAND_SCALER_LATENCY = 7
 """Operand of ADD to its scaled value."""
 VECTOR_COMMANDS_IN_FLIGHT = 16
 """Commands that may have started and not retired."""
+RECIPROCAL_NORMALISE = 13
+"""Cycles in which the sum of a softmax is shifted left."""
+RECIPROCAL_CYCLES = 1 + RECIPROCAL_NORMALISE + 7 * 8
+"""Sum of a softmax to its reciprocal: seven products of eight cycles."""
 _WINDOW_ACCESS = 3
 _REQUEST = 1  # register between the walk and the read ports
 
@@ -119,7 +123,13 @@ def vector_latency(config: AcceleratorConfig, fields: dict[str, int]) -> int:
 
 
 def params_cycles(config: AcceleratorConfig, fields: dict[str, int]) -> int:
-    """Cycles in which a PARAMS command writes: each channel's bias, then each channel's scale."""
+    """Cycles in which a PARAMS command writes: each channel's bias, then each channel's scale.
+
+    A softmax reads its values twice, and its reciprocal lies between biases and scale.
+    """
+    if fields["softmax"]:
+        passes = 2 * (fields["channels"] + ACTIVATION_READ_LATENCY + 1)
+        return passes + 1 + PARAMETER_READ_LATENCY + RECIPROCAL_CYCLES + config.parameter_groups
     if fields["bias_immediate"] and fields["scale_immediate"]:
         return config.parameter_groups
     return 2 * fields["channels"]
