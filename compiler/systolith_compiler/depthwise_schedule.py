@@ -301,7 +301,8 @@ class DepthwiseSchedule(MatrixSchedule):
         for index, run in enumerate(self.passes.runs):
             size = self.passes.run_bytes(run)
             self._column_run(run, tile, slab, channel, accumulate=int(index > 0), accumulator=accumulator,
-                             weights=weights, reads=(self._rows_region(tile, slab, channel), Region("weight", weights, weights + size)),
+                             weights=weights,
+                             reads=(self._rows_region(tile, slab, channel), Region("weight", weights, weights + size)),
                              writes=(Region("accumulator", accumulator, accumulator + tile.pixels),))
             weights += size
 
