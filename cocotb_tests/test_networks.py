@@ -88,8 +88,8 @@ def test_predicted_cycles(latency):
 
 @pytest.mark.parametrize(("name", "config", "limit"), [
     ("pretrainedResnet_quant", BASE, 57_000), ("ad01_int8", BASE, 19_000), ("lenet5_mnist_int8_b1", SMALL, 18_000),
-    ("kws_ref_model", SMALL, 56_000), ("kws_ref_model", BASE, 21_000), ("vww_96_int8", BASE, 55_000),
-], ids=lambda value: getattr(value, "name", str(value)))
+    ("kws_ref_model", SMALL, 56_000), ("kws_ref_model", BASE, 21_000), ("vww_96_int8", BASE, 55_000)],
+    ids=lambda value: getattr(value, "name", str(value)))
 def test_real_networks(name, config, limit):
     """Real inputs; equal to TensorFlow Lite Micro; cycles as documented."""
     path = model_path(name)

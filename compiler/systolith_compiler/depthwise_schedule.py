@@ -300,9 +300,9 @@ class DepthwiseSchedule(MatrixSchedule):
         """COMPUTE commands of one tile and block of channels."""
         for index, run in enumerate(self.passes.runs):
             size = self.passes.run_bytes(run)
+            reads = self._rows_region(tile, slab, channel), Region("weight", weights, weights + size)
             self._column_run(run, tile, slab, channel, accumulate=int(index > 0), accumulator=accumulator,
-                             weights=weights,
-                             reads=(self._rows_region(tile, slab, channel), Region("weight", weights, weights + size)),
+                             weights=weights, reads=reads,
                              writes=(Region("accumulator", accumulator, accumulator + tile.pixels),))
             weights += size
 
