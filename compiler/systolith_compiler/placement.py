@@ -68,6 +68,21 @@ class _Bank:
         return position
 
 
+def _allocate_across(banks: list[_Bank], size: int, layer: int, last: int) -> int | None:
+    """Lowest free address for what no bank has room for, over the borders of the banks; None if they are not adjacent."""
+    if any(bank.start + bank.size != other.start for bank, other in zip(banks, banks[1:], strict=False)):
+        return None
+    whole = _Bank(banks[0].start, sum(bank.size for bank in banks))
+    whole.used = [entry for bank in banks for entry in bank.used]
+    address = whole.allocate(size, layer, last)
+    if address is not None:
+        for bank in banks:
+            start, stop = max(address, bank.start), min(address + size, bank.start + bank.size)
+            if start < stop:
+                bank.used.append((start, stop, last))
+    return address
+
+
 def candidates(lowered: Lowered, config: AcceleratorConfig):
     """Placements to try, from everything on chip to everything in main memory.
 
@@ -117,7 +132,11 @@ def _fill(lowered: Lowered, banks: list[_Bank], placement: Placement) -> bool:
                 placement.resident[storage] = address
                 break
         else:
-            complete = False
+            address = _allocate_across(banks, size, first, last)
+            if address is None:
+                complete = False
+            else:
+                placement.resident[storage] = address
     return complete
 
 

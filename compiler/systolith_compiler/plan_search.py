@@ -23,7 +23,7 @@ from .window_schedule import WindowPlan, WindowSchedule
 __all__ = ["Plan", "best_plans", "schedule_layer"]
 
 _SHORT = 60            # commands before the layer that a trial has at least, if there are so many
-_BEST = 6              # plans that are tried in the whole program
+_BEST = 3              # plans that are tried in the whole program
 _LARGEST_TRIAL = 1500  # commands; layers beyond keep their usual plan
 
 

@@ -14,6 +14,7 @@ Conventions used by the field descriptions
   ``first_row * row pitch``); address arithmetic is modulo 2**24.
 """
 
+import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -267,6 +268,10 @@ COMMANDS: tuple[Command, ...] = (
 
 _BY_NAME = {command.name: command for command in COMMANDS}
 _BY_OPCODE = {command.opcode: command for command in COMMANDS}
+# Word, lowest bit, mask, smallest and largest value of each field: compilers encode commands by the million.
+_PLACES = {command.name: {field.name: (field.word, field.lsb, (1 << field.width) - 1, field.minimum, field.maximum)
+                          for field in command.fields} for command in COMMANDS}
+_WORDS = struct.Struct(f"<{COMMAND_WORDS}I")
 
 
 def command_for_opcode(opcode: int) -> Command:
@@ -286,15 +291,18 @@ def encode(name: str, **values: int) -> bytes:
     ValueError
         A value does not fit its field.
     """
-    command = _BY_NAME[name]
+    places = _PLACES[name]
     words = [0] * COMMAND_WORDS
-    for key, value in {"opcode": int(command.opcode), **values}.items():
-        field = command.field(key)
+    words[0] = int(_BY_NAME[name].opcode)
+    for key, value in values.items():
+        if key not in places:
+            raise KeyError(f"Command {name} has no field {key!r}")
+        word, lsb, mask, low, high = places[key]
         value = int(value)
-        if not field.minimum <= value <= field.maximum:
-            raise ValueError(f"Field {key} of {name} must be {field.minimum} to {field.maximum}, not {value!r}")
-        words[field.word] |= (value & ((1 << field.width) - 1)) << field.lsb
-    return b"".join(word.to_bytes(4, "little") for word in words)
+        if not low <= value <= high:
+            raise ValueError(f"Field {key} of {name} must be {low} to {high}, not {value!r}")
+        words[word] |= (value & mask) << lsb
+    return _WORDS.pack(*words)
 
 
 def decode(data: bytes) -> tuple[Command, dict[str, int]]:
