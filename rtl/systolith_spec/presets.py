@@ -50,7 +50,7 @@ def geometry(rows: int, cols: int) -> AcceleratorConfig:
     ConfigurationError
         The geometry cannot work.
     """
-    # Buffers for fewer than 128, fewer than 1024 and more multipliers, KiB: activations, weights, parameters; accumulator entries.
+    # KiB of activations, weights and parameters, and accumulator entries, for below 128, below 1024 and more multipliers.
     elements = rows * cols
     activation, weight, parameter, depth = (
         (64, 32, 8, 256) if elements < 128 else (128, 64, 8, 512) if elements < 1024 else (1024, 512, 32, 1024))
