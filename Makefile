@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 export PYTHONHASHSEED := 0
 
-.PHONY: help setup demo test test-all lint docs benchmarks clean
+.PHONY: help setup demo test test-all lint docs benchmarks performance clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -40,6 +40,9 @@ docs: $(READY) ## regenerate the generated pages
 
 benchmarks: $(READY) ## write docs/benchmarks.json anew: cycles of each benchmark
 	@$(BIN)/python -m systolith_sim.benchmarks
+
+performance: $(READY) ## measure and draw docs/performance.md (about ten minutes)
+	@$(BIN)/python scripts/generate_performance.py
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis
