@@ -99,18 +99,17 @@ def test_cycles_of_a_block(kernel, stride, cycles):
 
 
 def test_a_3x3_layer_takes_a_cycle_per_vector():
-    """One block of 16 channels, 25x25 outputs: predicted cycles stay close to the 27x27 positions of the lines."""
+    """Four blocks of 25x25 outputs: cycles stay close to the positions of the lines, some of which tiles feed twice."""
     graph = layer_graph(2, shape=(25, 25, 64), kernel=(3, 3))
     image = compile_graph(graph, BASE)
     step = image.steps[0]
     predicted = predict(BASE, image.commands(step), 20, program_offset=step.program)
     fed = sum(fields["y_count"] * fields["x_count"] for fields in commands(image))
-    # The bus sets the pace of this layer alone: lower tiles, which feed some rows twice, end sooner.
-    assert fed <= 4 * 27 * 27 * 1.5
-    assert predicted.busy["COMPUTE"] <= 1.1 * max(fed, predicted.bytes_read // BASE.axi_bytes)
+    assert 4 * 27 * 27 <= fed <= 4 * 27 * 27 * 1.5
+    assert predicted.busy["COMPUTE"] <= 1.2 * fed
     dense = compile_graph(graph, replace(BASE, depthwise_streams=0))
     assert not any(fields["column_mode"] for fields in commands(dense))
-    assert sum(f["y_count"] * f["x_count"] * f["ky_count"] * f["kx_count"] for f in commands(dense)) >= 6 * fed
+    assert sum(f["y_count"] * f["x_count"] * f["ky_count"] * f["kx_count"] for f in commands(dense)) >= 5 * fed
 
 
 def test_multipliers_and_single_channels_are_products():
