@@ -27,7 +27,7 @@ __all__ = ["DepthwisePlan", "DepthwiseSchedule", "schedule_matrix"]
 
 _UNIT_BEATS = 256      # a unit of small groups holds about this many beats of weights
 _HANDSHAKE_CYCLES = 12  # about: retirement to acceptance of a command that has waited for its token
-_ALTERNATIVES = 12     # plans worth a trial
+_ALTERNATIVES = 24     # plans worth a trial
 _WIDTHS = 3            # of tiles that are compared
 
 
