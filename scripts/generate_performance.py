@@ -199,8 +199,8 @@ Results never depend on it: `cocotb_tests/test_networks.py` runs networks with r
 ## A large array
 
 The convolutions of ResNet-50 at 224 x 224 behind the first, random weights, one sample, each with input and output in main
-memory, on `32x32`: {cycles:,} cycles, {share:.1f} % of 1024 multipliers ({worst:.0f} to {best:.0f} % by layer). The last stage is
-limited by its weights, 16 bytes a cycle.
+memory, on `32x32`: {cycles:,} cycles, {share:.1f} % of 1024 multipliers ({worst:.0f} to {best:.0f} % by layer). The last stage
+is limited by its weights, 16 bytes a cycle.
 """
 
 
