@@ -117,8 +117,9 @@ def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: i
         # Loading weights is all that counts: the fewest commands, with small pieces at the ends.
         ends = "groups_fall", "slices_rise", "slices_fall"
         counts = sorted({1, min(8, blocks), min(config.table_channels // config.cols, blocks), blocks})
-        return [[{"blocks": count, "chunks": chunks} for count, chunks in product(counts, (1 << 16, 2, 4, 8, 16))],
-                [dict(zip(ends, values, strict=True)) for values in product(flags, repeat=3)]]
+        coordinates = [[{"blocks": count, "chunks": chunks} for count, chunks in product(counts, (1 << 16, 2, 4, 8, 16))],
+                       [dict(zip(ends, values, strict=True)) for values in product(flags, repeat=3)]]
+        return coordinates + [[{"store_twice": flag} for flag in flags]] * stores
     sizes = {config.rows, 2 * config.rows, 4 * config.rows, usual.pixels, config.accumulator_depth}
     coordinates = [[{"pixels": size} for size in sorted(sizes) if size < 2 * pixels], [{"blocks": count} for count in groups]]
     # Slices of the first group can start before the last channels of its inputs are there.
