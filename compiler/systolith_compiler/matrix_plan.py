@@ -44,6 +44,8 @@ class MatrixPlan:
         The first (last) groups are smaller.
     chunks : int
         Chunks of array rows in a slice of the reduction, at most (1x1 kernels on inputs that stay on chip).
+    last_chunks : int
+        The same for the last group, if less; slices of the groups between shrink gradually.
     slices_rise, slices_fall : bool
         The first slices of the first (last ones of the last) group are smaller.
     together : int
@@ -51,6 +53,8 @@ class MatrixPlan:
         others arrive.
     store_twice : bool
         The last tile is stored in two pieces: all groups but the last, and the last.
+    records_together : bool
+        One command loads the parameter records of as many groups as fit.
     """
 
     pixels: int
@@ -60,10 +64,12 @@ class MatrixPlan:
     groups_rise: bool = False
     groups_fall: bool = False
     chunks: int = 1 << 16
+    last_chunks: int = 1 << 16
     slices_rise: bool = False
     slices_fall: bool = False
     together: int = 1
     store_twice: bool = False
+    records_together: bool = False
 
 
 def cut(total: int, step: int, least: int, *, rise: bool = False, fall: bool = False) -> list[tuple[int, int]]:
@@ -119,6 +125,8 @@ def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: i
         counts = sorted({1, min(8, blocks), min(config.table_channels // config.cols, blocks), blocks})
         coordinates = [[{"blocks": count, "chunks": chunks} for count, chunks in product(counts, (1 << 16, 2, 4, 8, 16))],
                        [dict(zip(ends, values, strict=True)) for values in product(flags, repeat=3)]]
+        coordinates.append([{"records_together": flag} for flag in flags])
+        coordinates.append([{"last_chunks": count} for count in (1 << 16, 1, 2, 4, 6)])
         return coordinates + [[{"store_twice": flag} for flag in flags]] * stores
     sizes = {config.rows, 2 * config.rows, 4 * config.rows, usual.pixels, config.accumulator_depth}
     coordinates = [[{"pixels": size} for size in sorted(sizes) if size < 2 * pixels], [{"blocks": count} for count in groups]]

@@ -7,7 +7,7 @@ buffer. Tiles are looped outside groups, or the reverse, whichever moves fewer b
 
 from dataclasses import replace
 from functools import cached_property
-from math import ceil
+from math import ceil, sqrt
 
 from systolith_spec.commands import Space
 from systolith_spec.config import AcceleratorConfig
@@ -16,7 +16,7 @@ from systolith_spec.timing import tile_cycles
 from .emitter import Emitter, PlanError, Slab
 from .layers import MatrixLayer, View
 from .matrix_plan import MatrixPlan, Tile, cut
-from .packing import KernelSlice, pack_parameters, pack_weights
+from .packing import KernelSlice, pack_parameters, pack_weights, record_bytes
 from .program import LaneTables, Region
 from .widening import widen
 
@@ -84,8 +84,8 @@ class MatrixSchedule:
     @property
     def shape(self) -> tuple:
         """What distinguishes this schedule from others of the layer."""
-        order = self._together, self._store_twice
-        return order, tuple(self.tiles), tuple(self.groups), *(tuple(self._group_slices(g)) for g in (0, len(self.groups) - 1))
+        order = self._together, self._store_twice, *self._record_units
+        return order, tuple(self.tiles), tuple(self.groups), *(tuple(self._group_slices(g)) for g in range(len(self.groups)))
 
     # Slices of the reduction.
 
@@ -133,10 +133,21 @@ class MatrixSchedule:
         finer = []
         for part in self.slices:
             first, stop = part.channels
-            chunks = cut(ceil((stop - first) / rows), min(plan.chunks, _MOST_CHUNKS if rise or fall else 1 << 16), 1,
-                         rise=rise, fall=fall)
+            count = ceil((stop - first) / rows)
+            step = self._tapered(min(plan.chunks, _MOST_CHUNKS if rise or fall else 1 << 16, count), g)
+            chunks = cut(count, step, 1, rise=rise, fall=fall)
             finer += [replace(part, channels=(first + a * rows, min(first + b * rows, stop))) for a, b in chunks]
         return finer
+
+    def _tapered(self, chunks: int, g: int) -> int:
+        """Chunks of a slice of a group, between `chunks` for the first group and those of the plan for the last.
+
+        Each slice costs its two commands on the bus, so in the best case each is shorter than the one before by the
+        same time: the square of the size falls linearly.
+        """
+        last = min(self.plan.last_chunks, chunks)
+        place = (g + 1) / len(self.groups)
+        return max(1, round(sqrt(chunks ** 2 * (1 - place) + last ** 2 * place)))
 
     @cached_property
     def _multiplier(self) -> int:
@@ -307,7 +318,7 @@ class MatrixSchedule:
         """Write the layer's commands."""
         self.emitter.weights.rewind_for(sum(self._unit_sizes.values()))
         self._units: dict[tuple[int, int], tuple[int, int]] = {}
-        self._records: dict[int, tuple[int, int]] = {}
+        self._records: dict[range, tuple[int, int]] = {}
         self._slab_cache: dict[object, Slab] = {}
         self._slab_turn = 0
         if self._tiles_outside():
@@ -427,22 +438,46 @@ class MatrixSchedule:
         first = group[0] // self._multiplier
         return replace(part, channels=(first, first + self._depthwise_span))
 
+    def _parameters(self, g: int) -> int:
+        """Parameter buffer address of a group's records; those of neighbours are loaded by the same command."""
+        requantization = self.layer.requantization
+        unit = next(unit for unit in self._record_units if g in unit)
+        sizes = [self.emitter.align(record_bytes(requantization, group)) for group in self.groups]
+
+        def data():
+            if unit not in self._records:
+                packed = b"".join(pack_parameters(requantization, self.groups[i]).ljust(sizes[i], b"\0") for i in unit)
+                self._records[unit] = self.emitter.memory.add(packed), len(packed)
+            return self._records[unit]
+
+        key = (self.emitter.layer_index, unit)
+        address = self.emitter.load_constant(Space.PARAMETER, self.emitter.parameters, key, data)
+        return address + sum(sizes[unit.start:g])
+
+    @cached_property
+    def _record_units(self) -> list[range]:
+        """Groups whose parameter records are loaded by one command, that of the first of them."""
+        if not (isinstance(self.plan, MatrixPlan) and self.plan.records_together):
+            return [range(g, g + 1) for g in range(len(self.groups))]
+        units: list[range] = []
+        room = 0
+        for g, group in enumerate(self.groups):
+            size = self.emitter.align(record_bytes(self.layer.requantization, group))
+            if size > room:
+                units.append(range(g, g))
+                room = self.config.parameter_bytes // 2  # those of the next layer fit beside them
+            units[-1] = range(units[-1].start, g + 1)
+            room -= size
+        return units
+
     def _tables(self, g: int) -> LaneTables:
         """Lane tables with a group's requantisation."""
         requantization = self.layer.requantization
         if self._uniform:
             return self.emitter.uniform_tables(requantization)
         group = self.groups[g]
-
-        def data():
-            if g not in self._records:
-                packed = pack_parameters(requantization, group)
-                packed += bytes(self.emitter.align(len(packed)) - len(packed))
-                self._records[g] = self.emitter.memory.add(packed), len(packed)
-            return self._records[g]
-
+        address = self._parameters(g)
         key = (self.emitter.layer_index, g)
-        address = self.emitter.load_constant(Space.PARAMETER, self.emitter.parameters, key, data)
         channels = group[1] - group[0]
         bias = address // 4
         scale = bias + channels + channels % 2

@@ -6,7 +6,7 @@ import numpy as np
 
 from .layers import MatrixLayer, Requantization
 
-__all__ = ["KernelSlice", "pack_parameters", "pack_weights"]
+__all__ = ["KernelSlice", "pack_parameters", "pack_weights", "record_bytes"]
 
 
 
@@ -96,3 +96,9 @@ def pack_parameters(requantization: Requantization, outputs: tuple[int, int]) ->
         for multiplier, exponent in zip(requantization.multiplier[part], requantization.exponent[part], strict=True):
             words += [int(multiplier), int(exponent) & 0xFF]
     return np.array(words, "<u4").tobytes()
+
+
+def record_bytes(requantization: Requantization, outputs: tuple[int, int]) -> int:
+    """Bytes of the parameter records of output channels."""
+    channels = outputs[1] - outputs[0]
+    return 4 * (channels + channels % 2 + (2 * channels if len(requantization.multiplier) > 1 else 0))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from systolith_golden.cycles import predict
+from systolith_spec.commands import COMMAND_BYTES
 
 from .depthwise_schedule import DepthwisePlan, DepthwiseSchedule, schedule_matrix
 from .emitter import Emitter, PlanError
@@ -92,8 +93,16 @@ class _Search:
             min(self.usual.alternatives(), key=self._score)
         else:
             min(plan.alternatives(self.emitter.config.vector_lanes), key=self._score)
-        ranking = sorted(self._scores, key=self._scores.__getitem__)
-        return [self._plans[shape] for shape in ranking[:_BEST]]
+        ranking = sorted(self._scores, key=self._scores.__getitem__)[:_BEST]
+        if isinstance(plan, MatrixPlan) and self.usual.pixels < self.emitter.config.rows:
+            # Where loading weights is all that counts, commands that load late cost more than a layer's late end.
+            ranking += [shape for shape in sorted(self._scores, key=self._bus_score)[:_BEST] if shape not in ranking]
+        return [self._plans[shape] for shape in ranking]
+
+    def _bus_score(self, shape: tuple) -> int:
+        """Predicted cycles, and once more those in which the bus is busy with commands."""
+        cycles, commands = self._scores[shape]
+        return cycles + commands * COMMAND_BYTES // self.emitter.config.axi_bytes
 
     def _descend(self, plan: MatrixPlan) -> None:
         """Improve one coordinate after the other until none gets better."""
