@@ -19,7 +19,7 @@ from .program import Program
 
 __all__ = ["compile_graph"]
 
-_MOST_IMPROVEMENT = 8_000  # trials times commands: a few seconds
+_MOST_IMPROVEMENT = 16_000  # trials times commands: a few seconds
 
 
 

@@ -10,7 +10,10 @@ from math import ceil
 
 from systolith_spec.config import AcceleratorConfig
 
-__all__ = ["MatrixPlan", "Tile", "choices", "cut"]
+__all__ = ["SLICE_CHUNKS", "MatrixPlan", "Tile", "choices", "cut"]
+
+SLICE_CHUNKS = (1 << 16, 2, 4, 8, 16)
+"""Values of `MatrixPlan.chunks` worth comparing where there are fewer pixels than array rows."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: i
         # Loading weights is all that counts: the fewest commands, with small pieces at the ends.
         ends = "groups_fall", "slices_rise", "slices_fall"
         counts = sorted({1, min(8, blocks), min(config.table_channels // config.cols, blocks), blocks})
-        coordinates = [[{"blocks": count, "chunks": chunks} for count, chunks in product(counts, (1 << 16, 2, 4, 8, 16))],
+        coordinates = [[{"blocks": count, "chunks": chunks} for count, chunks in product(counts, SLICE_CHUNKS)],
                        [dict(zip(ends, values, strict=True)) for values in product(flags, repeat=3)]]
         coordinates.append([{"records_together": flag} for flag in flags])
         coordinates.append([{"last_chunks": count} for count in (1 << 16, 1, 2, 4, 6)])
