@@ -1,5 +1,7 @@
 """From a graph to an image: lower, place, schedule."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from systolith_golden.cycles import predict
@@ -12,6 +14,7 @@ from .graph import Graph, UnsupportedError
 from .image import Image, LayerRecord, Step, TensorRecord
 from .layers import HostLayer, Layer, Storage, WindowLayer
 from .lowering import Lowered, lower
+from .matrix_plan import MatrixPlan, refinements
 from .memory_map import MemoryMap
 from .placement import Placement, candidates
 from .plan_search import Plan, best_plans, schedule_layer
@@ -19,7 +22,8 @@ from .program import Program
 
 __all__ = ["compile_graph"]
 
-_MOST_IMPROVEMENT = 16_000  # trials times commands: a few seconds
+_MOST_IMPROVEMENT = 8_000  # trials times commands: a few seconds
+_MOST_REFINEMENT = 25_000  # the same, of layers of few pixels
 
 
 
@@ -151,16 +155,36 @@ class _Compilation:
         commands = sum(len(program.commands) for program, _ in programs if program is not None)
         if trials * commands > _MOST_IMPROVEMENT:
             return False
-        fewest = self._cycles(programs)
+        self._fewest = self._cycles(programs)
         for index, plans in self.plans.items():
             for plan in plans[1:]:
-                before, self.plans[index] = self.plans[index], [plan]
-                cycles = self._cycles(self._schedule())
-                if cycles < fewest:
-                    fewest = cycles
-                else:
-                    self.plans[index] = before
+                self._try(index, plan)
+        self._refine(_MOST_REFINEMENT // commands)
         return True
+
+    def _try(self, index: int, plan: Plan) -> bool:
+        """Keep a plan if the whole network is faster with it; say whether it is."""
+        before, self.plans[index] = self.plans[index], [plan]
+        cycles = self._cycles(self._schedule())
+        if cycles >= self._fewest:
+            self.plans[index] = before
+            return False
+        self._fewest = cycles
+        return True
+
+    def _refine(self, trials: int) -> None:
+        """Refine the plans of layers of few pixels, one after the other, until nothing gets better."""
+        few = [index for index, plans in self.plans.items() if isinstance(plans[0], MatrixPlan) and (
+            (output := self.lowered.layers[index].output).height * output.width < self.config.rows)]
+        better = True
+        while better:
+            better = False
+            for index in few:
+                for change in refinements(self.plans[index][0]):
+                    if not trials:
+                        return
+                    trials -= 1
+                    better |= self._try(index, replace(self.plans[index][0], **change))
 
     def _cycles(self, programs: list[tuple[Program | None, list[HostLayer]]]) -> int:
         """Predicted cycles of all programs."""

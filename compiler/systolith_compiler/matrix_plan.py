@@ -4,16 +4,13 @@ A `MatrixPlan` says how, in a few numbers; `choices` lists values worth comparin
 layer let the engines start early and end soon after one another, large ones between them need few commands.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
 
 from systolith_spec.config import AcceleratorConfig
 
-__all__ = ["SLICE_CHUNKS", "MatrixPlan", "Tile", "choices", "cut"]
-
-SLICE_CHUNKS = (1 << 16, 2, 4, 8, 16)
-"""Values of `MatrixPlan.chunks` worth comparing where there are fewer pixels than array rows."""
+__all__ = ["MatrixPlan", "Tile", "choices", "cut", "refinements"]
 
 
 @dataclass(frozen=True)
@@ -126,10 +123,8 @@ def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: i
         # Loading weights is all that counts: the fewest commands, with small pieces at the ends.
         ends = "groups_fall", "slices_rise", "slices_fall"
         counts = sorted({1, min(8, blocks), min(config.table_channels // config.cols, blocks), blocks})
-        coordinates = [[{"blocks": count, "chunks": chunks} for count, chunks in product(counts, SLICE_CHUNKS)],
+        coordinates = [[{"blocks": count, "chunks": chunks} for count, chunks in product(counts, (1 << 16, 2, 4, 8, 16))],
                        [dict(zip(ends, values, strict=True)) for values in product(flags, repeat=3)]]
-        coordinates.append([{"records_together": flag} for flag in flags])
-        coordinates.append([{"last_chunks": count} for count in (1 << 16, 1, 2, 4, 6)])
         return coordinates + [[{"store_twice": flag} for flag in flags]] * stores
     sizes = {config.rows, 2 * config.rows, 4 * config.rows, usual.pixels, config.accumulator_depth}
     coordinates = [[{"pixels": size} for size in sorted(sizes) if size < 2 * pixels], [{"blocks": count} for count in groups]]
@@ -141,3 +136,16 @@ def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: i
     if stores:
         coordinates.append([{"store_twice": flag} for flag in flags])
     return coordinates
+
+
+def refinements(plan: MatrixPlan) -> list[dict]:
+    """Changes of the plan of a layer of few pixels worth trying in the whole program.
+
+    Loading weights is all that counts there. A trial of the layer alone rewards small slices, with which it ends
+    early; but before the end of a program a late end costs nothing, and the commands of each slice delay all others.
+    """
+    changes: list[dict] = [{"chunks": count} for count in (1 << 16, 16, 8, 6, 4, 2)]
+    changes += [{"last_chunks": count} for count in (1 << 16, 6, 3, 1)]
+    changes += [{"blocks": count} for count in (plan.blocks // 2, plan.blocks * 2, plan.blocks - 2) if count > 0]
+    changes += [{name: not getattr(plan, name)} for name in ("records_together", "slices_rise", "slices_fall")]
+    return [change for change in changes if replace(plan, **change) != plan]

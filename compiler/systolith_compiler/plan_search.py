@@ -15,7 +15,7 @@ from systolith_golden.cycles import predict
 from .depthwise_schedule import DepthwisePlan, DepthwiseSchedule, schedule_matrix
 from .emitter import Emitter, PlanError
 from .layers import HostLayer, Layer, MatrixLayer, SoftmaxLayer
-from .matrix_plan import SLICE_CHUNKS, MatrixPlan, choices
+from .matrix_plan import MatrixPlan, choices
 from .matrix_schedule import MatrixSchedule
 from .softmax_schedule import SoftmaxSchedule
 from .window_schedule import WindowPlan, WindowSchedule
@@ -93,12 +93,7 @@ class _Search:
         else:
             min(plan.alternatives(self.emitter.config.vector_lanes), key=self._score)
         ranking = sorted(self._scores, key=self._scores.__getitem__)[:_BEST]
-        plans = [self._plans[shape] for shape in ranking]
-        if isinstance(plan, MatrixPlan) and self.usual.pixels < self.emitter.config.rows:
-            # A trial rewards an early end of the layer, but where weights are all that counts, a late one costs the
-            # whole program nothing, and every command that loads a slice delays those behind it.
-            plans += [replace(plans[0], chunks=count) for count in SLICE_CHUNKS if count != plans[0].chunks]
-        return plans
+        return [self._plans[shape] for shape in ranking]
 
     def _descend(self, plan: MatrixPlan) -> None:
         """Improve one coordinate after the other until none gets better."""
