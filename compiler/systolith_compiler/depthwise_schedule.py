@@ -289,7 +289,7 @@ class DepthwiseSchedule(MatrixSchedule):
         for block in range(self._blocks_of(group)):
             self._column_passes(tile, slab, group[0] + block * self._channels, accumulator + block * tile.pixels,
                                 weights + block * self._block_bytes)
-        self._drain(tile, g, accumulator, target)
+        self._drain(tile, g, accumulator, target, tile.pixels)
         if self.layer.residual is not None:
             self._add(tile, number, group, target)
 

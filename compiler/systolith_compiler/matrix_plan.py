@@ -53,6 +53,8 @@ class MatrixPlan:
         others arrive.
     store_twice : bool
         The last tile is stored in two pieces: all groups but the last, and the last.
+    end_halves : bool
+        The pixels of the last tile and group are requantised and stored in two halves.
     records_together : bool
         One command loads the parameter records of as many groups as fit.
     """
@@ -69,6 +71,7 @@ class MatrixPlan:
     slices_fall: bool = False
     together: int = 1
     store_twice: bool = False
+    end_halves: bool = False
     records_together: bool = False
 
 
@@ -134,7 +137,8 @@ def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: i
     if loads:
         coordinates.append([{"together": count} for count in (1, 2, 4)])
     if stores:
-        coordinates.append([{"store_twice": flag} for flag in flags])
+        coordinates.append([{"store_twice": twice, "end_halves": halves} for twice, halves in (
+            (False, False), (True, False), (False, True))])
     return coordinates
 
 

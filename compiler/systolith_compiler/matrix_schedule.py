@@ -84,8 +84,10 @@ class MatrixSchedule:
     @property
     def shape(self) -> tuple:
         """What distinguishes this schedule from others of the layer."""
-        order = self._together, self._store_twice, *self._record_units
-        return order, tuple(self.tiles), tuple(self.groups), *(tuple(self._group_slices(g)) for g in range(len(self.groups)))
+        last = len(self.groups) - 1
+        order = self._together, self._store_twice, self._split_end(len(self.tiles) - 1, last), *self._record_units
+        slices = [tuple(self._group_slices(g)) for g in range(last + 1)]
+        return order, tuple(self.tiles), tuple(self.groups), *slices
 
     # Slices of the reduction.
 
@@ -346,7 +348,7 @@ class MatrixSchedule:
         if self._store_twice and number == len(self.tiles) - 1 and len(self.groups) > 1:
             if g >= len(self.groups) - 2:
                 self._store(tile, target, (0, last) if g < len(self.groups) - 1 else (last, self.outputs))
-        elif g == len(self.groups) - 1:
+        elif g == len(self.groups) - 1 and not self._split_end(number, g):
             self._store(tile, target, (0, self.outputs))
 
     @property
@@ -497,7 +499,13 @@ class MatrixSchedule:
             slab = self._slab(tile, number, part)
             self._compute(tile, self._part(part, self.groups[g]), slab, g, accumulator, address, self._unit_sizes[g, s],
                           accumulate=s > 0)
-        self._drain(tile, g, accumulator, target)
+        if self._split_end(number, g):
+            # The first half is on its way to memory while the vector unit works on the second.
+            for part, first in self._halves(tile):
+                self._drain(part, g, accumulator + first, target, tile.pixels)
+                self._store(part, target, (0, self.outputs))
+            return
+        self._drain(tile, g, accumulator, target, tile.pixels)
         if self.layer.residual is not None:
             self._add(tile, number, self.groups[g], target)
 
@@ -522,7 +530,25 @@ class MatrixSchedule:
             reads=(slab.region(rows, cols, part.channels), Region("weight", weights, weights + weight_bytes)),
             writes=(Region("accumulator", accumulator, accumulator + blocks * tile.pixels),))
 
-    def _drain(self, tile: Tile, g: int, accumulator: int, target: Slab) -> None:
+    def _split_end(self, number: int, g: int) -> bool:
+        """Whether this tile and group, the last, leave the vector unit and the chip in two halves."""
+        return (isinstance(self.plan, MatrixPlan) and self.plan.end_halves and self.layer.residual is None
+                and self._tiles_outside() and not self._store_twice and self.tiles[number].pixels > 1
+                and (number, g) == (len(self.tiles) - 1, len(self.groups) - 1))
+
+    @staticmethod
+    def _halves(tile: Tile) -> list[tuple[Tile, int]]:
+        """Two parts of a tile, each with its first pixel."""
+        if tile.y1 - tile.y0 > 1:
+            middle = (tile.y0 + tile.y1) // 2
+            first, second = replace(tile, y1=middle), replace(tile, y0=middle)
+        else:
+            middle = (tile.x0 + tile.x1) // 2
+            first, second = replace(tile, x1=middle), replace(tile, x0=middle)
+        return [(first, 0), (second, first.pixels)]
+
+    def _drain(self, tile: Tile, g: int, accumulator: int, target: Slab, step: int) -> None:
+        """VECTOR of a tile, or of a part of one; `step` accumulator entries from a block to the next."""
         requantization = self.layer.requantization
         start, stop = self.groups[g]
         blocks = ceil((stop - start) / self.config.cols)
@@ -533,8 +559,8 @@ class MatrixSchedule:
             x_count=tile.x1 - tile.x0, ky_count=1, kx_count=1, zero_out=requantization.zero_out,
             minimum=requantization.minimum, maximum=requantization.maximum, channels=stop - start,
             destination=destination, destination_y=target.row_pitch, destination_x=target.pixel_pitch,
-            block_step=tile.pixels,
-            reads=(Region("accumulator", accumulator, accumulator + blocks * tile.pixels),),
+            block_step=step,
+            reads=(Region("accumulator", accumulator, accumulator + (blocks - 1) * step + tile.pixels),),
             writes=(target.region((tile.y0, tile.y1), (tile.x0, tile.x1), (start, stop)),))
 
     def _add(self, tile: Tile, number: int, channels: tuple[int, int], target: Slab) -> None:
