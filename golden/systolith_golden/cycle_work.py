@@ -98,7 +98,7 @@ class CycleConstants:
     token: int = 1
     fetch_idle: int = 4
     load_request: int = 2
-    store_beat: int = 8
+    store_beat: int = 9
     store_read: int = 6
     walk_ahead: int = 5
     end: int = 2

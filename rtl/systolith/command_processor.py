@@ -60,7 +60,8 @@ def register_constants(config):
         "CONFIG_LANES": config.vector_lanes,
         "CONFIG_GROUPS": config.parameter_groups,
         "CONFIG_AXI": config.axi_data_width,
-        "CONFIG_FEATURES": config.residual_add | config.pooling << 1 | config.softmax << 2,
+        "CONFIG_FEATURES": config.residual_add | config.pooling << 1 | config.softmax << 2
+        | config.depthwise_streams << 8,
         "CONFIG_BANKS": config.activation_banks,
     }
 

@@ -128,10 +128,15 @@ class StoreEngine(Component):
         head = data.View(burst_layout(config), plan.r_data)
         strobe = Signal(step)
         fire = Signal()
+        # A register: the grant of the buffer ends here.
+        m.submodules.read = read = StreamBuffer(shape=ADDRESS_WIDTH)
         m.d.comb += [
-            self.activation.addr.eq(buffer),
-            self.activation.valid.eq(current_valid & credits.any()),
-            fire.eq(self.activation.valid & self.activation.ready),
+            read.i.payload.eq(buffer),
+            read.i.valid.eq(current_valid & credits.any()),
+            fire.eq(read.i.valid & read.i.ready),
+            self.activation.addr.eq(read.o.payload),
+            self.activation.valid.eq(read.o.valid),
+            read.o.ready.eq(self.activation.ready),
             self.stall_input.eq(self.activation.valid & ~self.activation.ready),
             plan.r_en.eq(~current_valid | (fire & last_beat)),
             strobe.eq(

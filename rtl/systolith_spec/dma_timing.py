@@ -36,7 +36,7 @@ LOAD_RETIRE = 2
 """Cycles from the last R beat to retire, if the buffer accepts the write at once."""
 STORE_FIRST_REQUEST = 5
 """Cycles from an accepted STORE to AW valid, engine idle before."""
-STORE_FIRST_BEAT = 12
+STORE_FIRST_BEAT = 13
 """Cycles from an accepted STORE to the first W beat, engine idle before and buffer free."""
 STORE_RETIRE = 1
 """Cycles from the last B response to retire."""

@@ -7,7 +7,7 @@ __all__ = ["ErrorCode", "ID_VALUE", "Register", "REGISTERS", "RegisterField", "V
 
 ID_VALUE = 0x53595354
 """ASCII "SYST"."""
-VERSION_VALUE = 0x0000_0100
+VERSION_VALUE = 0x0000_0200
 """Version 0.1.0 of the command set and register map: major << 16 | minor << 8 | patch."""
 
 
@@ -94,7 +94,8 @@ def _table() -> tuple[Register, ...]:
         ("CONFIG_AXI", 0x060, "ro", "AXI data width, bits", ()),
         ("CONFIG_FEATURES", 0x064, "ro", "Optional units", (
             _field("residual_add", 0, 1, "operand scaler"), _field("pooling", 1, 1, "activation source"),
-            _field("softmax", 2, 1, "exponentials and reciprocal"))),
+            _field("softmax", 2, 1, "exponentials and reciprocal"),
+            _field("depthwise_streams", 8, 8, "kernel rows at once in column mode; 0: no column mode"))),
         ("CONFIG_BANKS", 0x068, "ro", "Banks of the activation buffer", ()),
         ("CYCLES", 0x080, "ro", "Cycles from the start strobe to the end of the program", ()),
         ("BYTES_READ", 0x084, "ro", "Bytes of AXI read beats (commands included)", ()),

@@ -119,13 +119,14 @@ def print_report(out: Console, report: InferenceReport) -> None:
     if report.explanation:
         out.print(explanation_table(report), width=max(out.width, _WIDTH), crop=False)
     rows = [("level", report.level), ("samples", str(report.samples))]
+    each = "per sample" if report.batch == 1 else f"per {report.batch} samples"
     if report.cycles is not None:
-        rows.append(("cycles per sample", f"{report.cycles:,} (predicted {report.predicted_cycles:,}, "
+        rows.append((f"cycles {each}", f"{report.cycles:,} (predicted {report.predicted_cycles:,}, "
                      f"{report.predicted_cycles / report.cycles - 1:+.2%})"))
     else:
         rows.append(("predicted cycles", f"{report.predicted_cycles:,}"))
     rows += [
-        ("MACs per sample", f"{report.macs:,}"),
+        (f"MACs {each}", f"{report.macs:,}"),
         ("utilisation", "-" if report.utilization is None else f"{report.utilization:.1%}"),
         ("main memory", f"{report.dram_bytes_read:,} bytes read, {report.dram_bytes_written:,} written"),
         ("on the host", ", ".join(report.host_ops) or "nothing"),

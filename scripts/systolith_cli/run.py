@@ -30,6 +30,8 @@ def run(
     seed: SeedOption = 1,
     level: Annotated[str, typer.Option(help="rtl (cycle-accurate), machine (command stream) or tensor (numpy).")] = "rtl",
     latency: Annotated[int, typer.Option(min=2, max=1000, help="Main memory: cycles to the first beat.")] = 20,
+    batch: Annotated[int, typer.Option(min=1, max=256, help="Samples of one run, which share the loads of weights: for "
+                                       "networks of fully connected layers.")] = 1,
     stall: Annotated[int, typer.Option(min=0, max=95, help="Main memory: percentage of cycles each channel stalls.")] = 0,
     rounding: Annotated[str, typer.Option(help="Requantisation: double (TensorFlow Lite Micro) or single.")] = "double",
     waves: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a waveform (.vcd).")] = None,
@@ -54,7 +56,7 @@ def run(
     samples = [random_sample(graph, seed)] if input is None else load_samples(graph, input)
     out = console(json)
     report = infer_with_progress(out, graph, accelerator, samples, level=level, model=model, memory_latency=latency,
-                                 stall=stall, seed=seed, rounding=rounding, waves=waves, explained=explain)
+                                 stall=stall, seed=seed, rounding=rounding, waves=waves, explained=explain, batch=batch)
     print_report(out, report)
     if output is not None:
         with output.open("wb") as file:
@@ -66,9 +68,10 @@ def infer_with_progress(out, graph: Graph, config: AcceleratorConfig, samples: l
     """`infer` behind a progress bar."""
     what = "building and simulating" if arguments.get("level", "rtl") == "rtl" else "running"
     text = f"{what} {graph.name} on {config.name}"
+    runs = -(-len(samples) // arguments.get("batch", 1))
     with Activities(out, text) as activities:
         report = infer(graph, config, samples, **arguments, progress=lambda done: activities.update(
-            0, done / len(samples), f"{text}: {done} of {len(samples)} samples"))
+            0, done / runs, f"{text}: {done} of {runs} runs"))
     return report
 
 

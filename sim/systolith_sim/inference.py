@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from systolith_compiler.batching import batched, join_samples, split_outputs
 from systolith_compiler.compiler import compile_graph
 from systolith_compiler.graph import Graph
 from systolith_compiler.image import Image
@@ -47,20 +48,21 @@ class InferenceReport:
     Attributes
     ----------
     model, config, level : str
-    samples : int
+    samples, batch : int
+        A run computes `batch` samples; what follows is of one run.
     bit_exact : bool
         All outputs of all samples equal the tensor level, and TensorFlow Lite Micro where it ran.
     bit_exact_tflite_micro : bool or None
         Whether the tensor level equals TensorFlow Lite Micro; None where that cannot run the network.
     cycles : int or None
-        Of one sample, from the start bit to the interrupt (the largest, should they differ); RTL only.
+        From the start bit to the interrupt (the largest, should the runs differ); RTL only.
     predicted_cycles : int
     macs : int
-        Useful multiply-accumulates of one sample.
+        Useful multiply-accumulates.
     utilization : float or None
         macs / (cycles * rows * cols); with the predicted cycles where there are no others.
     dram_bytes_read, dram_bytes_written : int
-        Bytes of AXI beats of one sample.
+        Bytes of AXI beats.
     host_ops : list of str
         Operators that ran on the host.
     layers : list of LayerReport
@@ -76,6 +78,7 @@ class InferenceReport:
     config: str
     level: str
     samples: int
+    batch: int = 1
     bit_exact: bool
     bit_exact_tflite_micro: bool | None
     cycles: int | None
@@ -142,7 +145,8 @@ def _equal(first: Sequence[Sequence[np.ndarray]], second: Sequence[Sequence[np.n
 
 def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np.ndarray]], *, level: str = "rtl",
           model: Path | None = None, rounding: str = "double", memory_latency: int = 20, stall: int = 0, seed: int = 1,
-          waves: Path | None = None, explained: bool = False, progress: Callable[[int], None] | None = None) -> InferenceReport:
+          waves: Path | None = None, explained: bool = False, batch: int = 1,
+          progress: Callable[[int], None] | None = None) -> InferenceReport:
     """Compile a network, run samples and compare the results.
 
     Parameters
@@ -163,6 +167,8 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
         Waveform file to write (RTL).
     explained : bool
         Fill `InferenceReport.explanation`.
+    batch : int
+        Samples of one run, which share the loads of weights.
     progress : callable or None
         Called with the number of samples done.
 
@@ -173,7 +179,10 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
     SimulationError
         The simulation failed.
     """
-    image = compile_graph(graph, config, rounding=rounding)
+    whole = batched(graph, batch)
+    image = compile_graph(whole, config, rounding=rounding)
+    groups = [samples[start:start + batch] for start in range(0, len(samples), batch)]
+    inputs = samples if batch == 1 else [join_samples(whole, group) for group in groups]
     golden = [run_outputs(graph, sample, rounding) for sample in samples]
     reference = None
     if model is not None and rounding == "double":
@@ -183,15 +192,18 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
     runs: list[SampleRun] = []
     read, written = sum(p.bytes_read for p in predictions), sum(p.bytes_written for p in predictions)
     if level == "rtl":
-        runs = simulate(image, graph, samples, memory_latency=memory_latency, stall=stall, seed=seed, waves=waves,
+        runs = simulate(image, whole, inputs, memory_latency=memory_latency, stall=stall, seed=seed, waves=waves,
                         progress=progress)
         results = [run.outputs for run in runs]
         read, written = (runs[0].counters[name] for name in ("BYTES_READ", "BYTES_WRITTEN"))
     elif level == "machine":
-        executor = Executor(image, graph, MachineTarget(image, check_hazards=True))
-        results = [executor.infer_now(sample) for sample in samples]
+        executor = Executor(image, whole, MachineTarget(image, check_hazards=True))
+        results = [executor.infer_now(sample) for sample in inputs]
     else:
         results = golden
+    if batch > 1 and level != "tensor":
+        results = [result for outputs, group in zip(results, groups, strict=True)
+                   for result in split_outputs(outputs, len(group))]
     cycles = max((run.cycles for run in runs), default=None)
     ends, offset = {}, 0
     for prediction in predictions:
@@ -203,7 +215,7 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
     macs = sum(layer.macs for layer in image.layers)
     matches = None if reference is None else _equal(golden, reference)
     return InferenceReport(
-        model=graph.name, config=config.name, level=level, samples=len(samples),
+        model=graph.name, config=config.name, level=level, samples=len(samples), batch=batch,
         bit_exact=_equal(results, golden) and matches is not False, bit_exact_tflite_micro=matches, cycles=cycles,
         predicted_cycles=predicted, macs=macs, utilization=_utilization(macs, cycles or predicted, config),
         dram_bytes_read=read, dram_bytes_written=written, host_ops=[layer.op for layer in image.layers if layer.host],
