@@ -4,7 +4,8 @@ Layers are decided one after the other. A trial is a small program: the commands
 decided, those of the layer with the plan in question, and those of the layer behind it with its usual plan. So
 what a plan does to the overlap of neighbours counts, and the time of a trial does not depend on the network.
 
-For short programs the compiler then tries the best alternatives of each layer in the whole program.
+For short programs the compiler then tries the best alternatives of each layer, and refinements of those that only load
+weights, in the whole program.
 """
 
 from collections.abc import Sequence
