@@ -1,5 +1,7 @@
 """Whole networks on the generated Verilog: bit-exact, whatever the memory does, in the predicted cycles."""
 
+from dataclasses import replace
+
 import pytest
 
 from systolith_compiler.compiler import compile_graph
@@ -72,7 +74,7 @@ def everything():
 def test_several_samples_and_a_host_operator_between_programs():
     graph = everything()
     samples = [random_inputs(graph, seed) for seed in range(3)]
-    runs, image = assert_exact(graph, TINY, samples)
+    runs, image = assert_exact(graph, replace(TINY, softmax=False), samples)
     assert [layer.op for layer in image.layers if layer.host] == ["SOFTMAX"]
     assert len({run.cycles for run in runs}) == 1
 

@@ -94,7 +94,8 @@ class _Search:
         else:
             min(plan.alternatives(self.emitter.config.vector_lanes), key=self._score)
         ranking = sorted(self._scores, key=self._scores.__getitem__)[:_BEST]
-        return [self._plans[shape] for shape in ranking]
+        # None has a score when a layer behind cannot be cut: that is for the layer behind to say.
+        return [self._plans[shape] for shape in ranking] or [plan]
 
     def _descend(self, plan: MatrixPlan) -> None:
         """Improve one coordinate after the other until none gets better."""
