@@ -181,6 +181,14 @@ prints the same, with the losses.
 
 ![Roofline](figures/roofline.svg)
 
+What keeps two of them from more:
+
+* **gemm 1x256x256**: with one row the array uses weights exactly as fast as the bus brings them, one tile in as many cycles as
+  it has rows, so it never catches up with the loads: to the bytes of the weights come the length of one piece (its load must
+  end before its COMPUTE starts) and 64 bytes of command for each piece and COMPUTE, and the one falls as the other rises.
+* **MobileNetV1**: the 1x1 layers on 3x3 pixels (blue above) have nine vectors for tiles that take 16 cycles to load, and their
+  weights fill the bus; stride-2 depthwise layers read four vectors for each that they give.
+
 ## Matrix products
 
 Useful share of 256 multipliers in %; A is M x K, B is K x N, all in main memory. With few rows the 16 bytes per cycle of the
