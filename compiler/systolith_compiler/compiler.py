@@ -153,7 +153,7 @@ class _Compilation:
         """Try other plans of each layer in the whole of a short network, and keep the best; False: nothing tried."""
         trials = sum(len(plans) - 1 for plans in self.plans.values())
         commands = sum(len(program.commands) for program, _ in programs if program is not None)
-        if trials * commands > _MOST_IMPROVEMENT:
+        if not commands or trials * commands > _MOST_IMPROVEMENT:
             return False
         self._fewest = self._cycles(programs)
         for index, plans in self.plans.items():
