@@ -261,7 +261,7 @@ PROOFS = [
     Proof(name="burst_splitter", module="burst_splitter", build=_splitter,
           claim="bursts cover their run from the first byte to the last, none crosses 4 KiB (runs of up to 8 chunks)",
           mutant=Mutant(module="burst_splitter", text="last_burst.eq(left == 1)", replacement="last_burst.eq(left == 2)")),
-    Proof(name="transfer_walker", module="transfer_walker", build=_walker, bound=6, limit=300,
+    Proof(name="transfer_walker", module="transfer_walker", build=_walker, bound=6, slow=True, limit=300,
           claim="no run leaves [BASE, BASE + LIMIT), only those that would are refused; lengths are the command's",
           mutant=Mutant(module="transfer_walker", text="too_long | (offset > highest)", replacement="(offset > highest)")),
     Proof(name="load_engine", module="load_engine", build=_load, bound=14, reset=False, slow=True, limit=300,
