@@ -12,10 +12,15 @@ import numpy as np
 
 from systolith.systolic_array import SystolicArray
 from systolith_compiler.program import Program, Region
+from systolith_compiler.tflite_reader import read_tflite
 from systolith_golden.cycle_simulation import CycleSimulation
 from systolith_golden.cycle_work import CycleConstants, Workbook
 from systolith_golden.machine import Machine
+from systolith_report.records import Run
+from systolith_report.run_charts import timeline_chart
+from systolith_sim.inference import infer
 from systolith_sim.pysim import simulate
+from systolith_sim.samples import random_sample
 from systolith_spec.commands import Engine, decode
 from systolith_spec.presets import PRESETS
 from systolith_spec.timing import WEIGHT_ROWS
@@ -25,6 +30,7 @@ __all__ = ["FIGURES", "example_program", "example_table"]
 INK, GREY, PALE, LINE = "#1f2933", "#66727f", "#f4f6f8", "#9aa5b1"
 BLUE, GREEN, AMBER, RED, VIOLET = "#cfe2f7", "#d3ecd6", "#fbe6c0", "#f7d2ce", "#e4d8f3"
 ENGINE_COLORS = {Engine.LOAD: BLUE, Engine.COMPUTE: GREEN, Engine.VECTOR: AMBER, Engine.STORE: VIOLET}
+LENET = Path(__file__).resolve().parents[2] / "scripts" / "demo" / "lenet5.tflite"
 TILE_COLORS = {"A": BLUE, "B": GREEN, "C": AMBER, "D": VIOLET}
 
 
@@ -487,4 +493,23 @@ def tokens() -> Drawing:
     return d
 
 
-FIGURES = {"overview": overview, "blocks": blocks, "swap_wave": swap_wave, "im2col": im2col, "tokens": tokens}
+class _ReportFigure:
+    """A figure of `systolith report` as a file of its own."""
+
+    def __init__(self, drawing):
+        self._drawing = drawing
+
+    def text_of_file(self) -> str:
+        """Text of the SVG file."""
+        return f"{self._drawing}\n"
+
+
+def report_timeline() -> _ReportFigure:
+    """Timeline of LeNet-5 on small-8x8, as the report draws it."""
+    graph = read_tflite(LENET)
+    run = infer(graph, PRESETS["small-8x8"], [random_sample(graph, 1)], level="tensor", explained=True)
+    return _ReportFigure(timeline_chart(Run("lenet5 on small-8x8", run.to_json(), PRESETS["small-8x8"])))
+
+
+FIGURES = {"overview": overview, "blocks": blocks, "swap_wave": swap_wave, "im2col": im2col, "tokens": tokens,
+           "report_timeline": report_timeline}
