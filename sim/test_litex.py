@@ -61,7 +61,7 @@ def test_verilator_accepts_the_soc(soc, tmp_path):
     text, folder, _ = soc
     (tmp_path / "soc.v").write_text(text)
     command = [verilator.binary, "--lint-only", "-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-PROCASSINIT",
-               "--top-module", "sim", tmp_path / "soc.v", folder / "systolith.v"]
+               "--top-module", "top", tmp_path / "soc.v", folder / "systolith.v"]
     result = subprocess.run(command, env={**os.environ, "VERILATOR_ROOT": str(verilator.root)}, cwd=tmp_path,
                             capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr[-2000:]
