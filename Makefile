@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 export PYTHONHASHSEED := 0
 
-.PHONY: help setup demo test test-all lint docs benchmarks performance clean
+.PHONY: help setup demo test test-all lint docs benchmarks performance fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -43,6 +43,13 @@ benchmarks: $(READY) ## write docs/benchmarks.json anew: cycles of each benchmar
 
 performance: $(READY) ## measure and draw docs/performance.md (about ten minutes)
 	@$(BIN)/python scripts/generate_performance.py
+
+$(VENV)/.fuzz: $(READY) requirements-fuzz.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-fuzz.lock
+	@touch $@
+
+fuzz: $(VENV)/.fuzz ## 100 000 damaged .tflite and image files (about ten minutes)
+	@$(BIN)/python -m systolith_sim.fuzz --record --json build/fuzz.json
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis
