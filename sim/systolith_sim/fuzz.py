@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from systolith_sim.figures import PAGE, Figures, publish
@@ -24,6 +24,7 @@ __all__ = ["Outcome", "figures", "fuzz_guided", "fuzz_random"]
 _FOLDER = Path(__file__).resolve().parents[2] / "build" / "fuzz"
 _SECONDS = 60     # for one input
 _GIBIBYTES = 4    # address space beyond what the process already uses
+_PARTS = tuple(f"{name}-{way}" for way in ("random", "guided") for name in TARGETS)
 _HEADER = ("input", "mutations", "inputs", "refused", "accepted", "run, correct", "failures", "slowest", "memory")
 
 
@@ -34,7 +35,7 @@ class Outcome:
     Attributes
     ----------
     target, way : str
-    outcomes : Counter of str
+    outcomes : dict of str to int
         "refused", "accepted" and "correct".
     failures : list of str
     slowest : float
@@ -45,7 +46,7 @@ class Outcome:
 
     target: str
     way: str
-    outcomes: Counter = field(default_factory=Counter)
+    outcomes: dict[str, int] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     slowest: float = 0.0
     memory: int = 0
@@ -53,11 +54,11 @@ class Outcome:
     @property
     def inputs(self) -> int:
         """Inputs handled."""
-        return self.outcomes.total() + len(self.failures)
+        return sum(self.outcomes.values()) + len(self.failures)
 
     def row(self) -> tuple:
         """Row of the table."""
-        counts = (self.outcomes[key] for key in ("refused", "accepted", "correct"))
+        counts = (self.outcomes.get(key, 0) for key in ("refused", "accepted", "correct"))
         return (self.target, self.way, self.inputs, *counts, len(self.failures), f"{self.slowest:.1f} s", f"{self.memory} MiB")
 
 
@@ -119,6 +120,16 @@ def figures(outcomes: list[Outcome]) -> Figures:
     return Figures(name="fuzz", summary=summary, header=_HEADER, rows=[o.row() for o in outcomes], notes=failures)
 
 
+def _limited_random(name: str, count: int, first: int, share: int) -> Outcome:
+    """`fuzz_random` in a limited address space."""
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (_GIBIBYTES << 30, limits[1]))
+    try:
+        return fuzz_random(name, count, first=first, share=share)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
 def main() -> int:
     """Command line; the exit status is 1 when an input failed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -127,18 +138,19 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="first seed of the random inputs")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--record", action="store_true", help="write the figures into docs/verification.md")
+    parser.add_argument("--parts", nargs="+", default=list(_PARTS), choices=_PARTS,
+                        help="run these only; results of the others are those of earlier runs, if there are any")
     options = parser.parse_args()
-    limits = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (_GIBIBYTES << 30, limits[1]))
-    quarter = -(-options.inputs // 4)
-    outcomes = []
-    for name in TARGETS:
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    quarter = -(-options.inputs // len(_PARTS))
+    for part in options.parts:
+        name, way = part.split("-")
         share = options.share if name == "tflite" else 1
-        outcomes.append(fuzz_random(name, quarter, first=options.first, share=share))
-    resource.setrlimit(resource.RLIMIT_AS, limits)
-    for name in TARGETS:
-        share = options.share if name == "tflite" else 4
-        outcomes.append(fuzz_guided(name, quarter, share=share))
+        outcome = (_limited_random(name, quarter, options.first, share) if way == "random"
+                   else fuzz_guided(name, quarter, share=share))
+        (_FOLDER / f"{part}.json").write_text(json.dumps(asdict(outcome)))
+    files = [_FOLDER / f"{part}.json" for part in _PARTS]
+    outcomes = [Outcome(**json.loads(file.read_text())) for file in files if file.exists()]
     result = figures(outcomes)
     publish(result, json_path=options.json, page=PAGE if options.record else None)
     return int(any(outcome.failures for outcome in outcomes))
