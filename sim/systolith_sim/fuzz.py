@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from systolith_sim.figures import PAGE, Figures, publish
@@ -148,7 +148,7 @@ def main() -> int:
         share = options.share if name == "tflite" else 1
         outcome = (_limited_random(name, quarter, options.first, share) if way == "random"
                    else fuzz_guided(name, quarter, share=share))
-        (_FOLDER / f"{part}.json").write_text(json.dumps(asdict(outcome)))
+        (_FOLDER / f"{part}.json").write_text(json.dumps(vars(outcome)))
     files = [_FOLDER / f"{part}.json" for part in _PARTS]
     outcomes = [Outcome(**json.loads(file.read_text())) for file in files if file.exists()]
     result = figures(outcomes)
