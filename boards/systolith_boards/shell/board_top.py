@@ -21,28 +21,39 @@ class BoardTop(Elaboratable):
     config : AcceleratorConfig
     board : Board
     clock_mhz : float
-        Clock of the accelerator; see `PLLS` for what becomes of it.
+        Clock of the accelerator that is wanted; it becomes the next lower one that the PLL can make.
     accelerator : bool
         False leaves it out.
+
+    Raises
+    ------
+    ValueError
+        If the PLL cannot make such a clock.
     """
 
     def __init__(self, *, config, board, clock_mhz, accelerator=True):
         self._config = config
         self._board = board
-        self._clock_mhz = clock_mhz
+        self._clock_mhz, _ = PLLS[board.family].find(board.clock_mhz, clock_mhz)
         self._accelerator = accelerator
+
+    @property
+    def clock_mhz(self):
+        """Clock of the accelerator, MHz."""
+        return self._clock_mhz
 
     def elaborate(self, platform):
         m = Module()
         board = self._board
         m.submodules.pll = pll = PLLS[board.family](
-            pin=platform.request(platform.default_clk, dir="-"), input_mhz=board.clock_mhz, output_mhz=self._clock_mhz,
+            pin=platform.request(platform.default_clk, dir="-"), input_mhz=board.clock_mhz, output_mhz=self.clock_mhz,
             device=board.device)
         self._clock(m, pll)
         m.submodules.shell = shell = Shell(
-            config=self._config, board=board.name, memory_bytes=board.main_memory, clock_hz=round(pll.output_mhz * 1e6),
+            config=self._config, board=board.name, memory_bytes=board.main_memory, clock_hz=round(self.clock_mhz * 1e6),
             baud=board.baud, accelerator=self._accelerator)
-        uart = platform.request("uart", 0, dir={"rx": "-", "tx": "-"})
+        lines = [entry.name for entry in platform.lookup("uart", 0).ios]
+        uart = platform.request("uart", 0, dir=dict.fromkeys(lines, "-"))
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)
         m.d.comb += [shell.rx.eq(rx.i), tx.o.eq(shell.tx)]

@@ -14,10 +14,8 @@ class _Pll(Component):
     ----------
     pin : io.SingleEndedPort
         Pin of the oscillator.
-    input_mhz : float
-        Oscillator.
-    output_mhz : float
-        Clock that is wanted. It becomes the next lower one that the PLL can make.
+    input_mhz, output_mhz : float
+        See :meth:`find`.
     device : str
         FPGA.
 
@@ -26,32 +24,42 @@ class _Pll(Component):
     clk : ``Out(1)``
     locked : ``Out(1)``
         Not synchronised.
-
-    Raises
-    ------
-    ValueError
-        If it can make none within 5 %.
     """
 
     _TOLERANCE = 0.05
 
     def __init__(self, *, pin, input_mhz, output_mhz, device):
-        lowest, highest = output_mhz * (1 - self._TOLERANCE), output_mhz * (1 + 1e-9)
-        found = [entry for entry in self._settings(input_mhz) if lowest <= entry[0] <= highest]
-        if not found:
-            raise ValueError(f"Clock must be one that the PLL can make of {input_mhz} MHz, not {output_mhz!r} MHz")
         self._pin = pin
         self._input_mhz = input_mhz
         self._device = device
-        self._output_mhz, _, self._setting = max(found, key=lambda entry: entry[:2])
+        self._output_mhz, self._setting = self.find(input_mhz, output_mhz)
         super().__init__({"clk": Out(1), "locked": Out(1)})
 
-    @property
-    def output_mhz(self):
-        """Clock that comes out."""
-        return self._output_mhz
+    @classmethod
+    def find(cls, input_mhz, output_mhz):
+        """Return the clock in MHz that the PLL can make, and how.
 
-    def _settings(self, input_mhz):
+        Parameters
+        ----------
+        input_mhz : float
+            Oscillator.
+        output_mhz : float
+            Clock that is wanted; the result is the same or less.
+
+        Raises
+        ------
+        ValueError
+            If there is none within 5 %.
+        """
+        lowest, highest = output_mhz * (1 - cls._TOLERANCE), output_mhz * (1 + 1e-9)
+        found = [entry for entry in cls._settings(input_mhz) if lowest <= entry[0] <= highest]
+        if not found:
+            raise ValueError(f"Clock must be one that the PLL can make of {input_mhz} MHz, not {output_mhz!r} MHz")
+        clock_mhz, _, setting = max(found, key=lambda entry: entry[:2])
+        return clock_mhz, setting
+
+    @classmethod
+    def _settings(cls, input_mhz):
         """Yield ``(output_mhz, preference, setting)`` of everything that the PLL can do; more of both is better."""
         raise NotImplementedError
 
@@ -69,14 +77,15 @@ class Ecp5Pll(_Pll):
     _PHASE_DETECTOR_MHZ = (3.125, 400)
     _OSCILLATOR_MHZ = (400, 800)
 
-    def _settings(self, input_mhz):
-        middle = sum(self._OSCILLATOR_MHZ) / 2
-        for reference, detector_mhz in _references(input_mhz, 128, self._PHASE_DETECTOR_MHZ):
+    @classmethod
+    def _settings(cls, input_mhz):
+        middle = sum(cls._OSCILLATOR_MHZ) / 2
+        for reference, detector_mhz in _references(input_mhz, 128, cls._PHASE_DETECTOR_MHZ):
             for feedback in range(1, 81):
                 output_mhz = detector_mhz * feedback
                 for divider in range(1, 129):
                     oscillator_mhz = output_mhz * divider
-                    if self._OSCILLATOR_MHZ[0] <= oscillator_mhz <= self._OSCILLATOR_MHZ[1]:
+                    if cls._OSCILLATOR_MHZ[0] <= oscillator_mhz <= cls._OSCILLATOR_MHZ[1]:
                         yield output_mhz, (-reference, -abs(oscillator_mhz - middle)), (reference, feedback, divider)
 
     def elaborate(self, platform):
@@ -85,7 +94,7 @@ class Ecp5Pll(_Pll):
         reference, feedback, divider = self._setting
         m.submodules.pll = Instance(
             "EHXPLLL",
-            a_FREQUENCY_PIN_CLKI=f"{self._input_mhz:.6f}", a_FREQUENCY_PIN_CLKOP=f"{self.output_mhz:.6f}",
+            a_FREQUENCY_PIN_CLKI=f"{self._input_mhz:.6f}", a_FREQUENCY_PIN_CLKOP=f"{self._output_mhz:.6f}",
             a_ICP_CURRENT="12", a_LPF_RESISTOR="8",
             p_PLLRST_ENA="DISABLED", p_INTFB_WAKE="DISABLED", p_STDBY_ENABLE="DISABLED", p_DPHASE_SOURCE="DISABLED",
             p_OUTDIVIDER_MUXA="DIVA", p_OUTDIVIDER_MUXB="DIVB", p_OUTDIVIDER_MUXC="DIVC", p_OUTDIVIDER_MUXD="DIVD",
@@ -105,12 +114,13 @@ class Ice40Pll(_Pll):
     _OSCILLATOR_MHZ = (533, 1066)
     _FILTER_MHZ = (17, 26, 44, 66, 101)  # of the phase detector, from which on the next filter setting applies
 
-    def _settings(self, input_mhz):
-        for reference, detector_mhz in _references(input_mhz, 16, self._PHASE_DETECTOR_MHZ):
+    @classmethod
+    def _settings(cls, input_mhz):
+        for reference, detector_mhz in _references(input_mhz, 16, cls._PHASE_DETECTOR_MHZ):
             for feedback in range(1, 129):
                 for shift in range(1, 7):
                     oscillator_mhz = detector_mhz * feedback
-                    if self._OSCILLATOR_MHZ[0] <= oscillator_mhz <= self._OSCILLATOR_MHZ[1]:
+                    if cls._OSCILLATOR_MHZ[0] <= oscillator_mhz <= cls._OSCILLATOR_MHZ[1]:
                         yield oscillator_mhz / (1 << shift), (-reference, 0), (reference, feedback, shift)
 
     def elaborate(self, platform):
@@ -133,12 +143,13 @@ class GowinPll(_Pll):
     _OSCILLATOR_MHZ = (500, 1200)
     _OUTPUT_DIVIDERS = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
 
-    def _settings(self, input_mhz):
-        for reference, detector_mhz in _references(input_mhz, 64, self._PHASE_DETECTOR_MHZ):
+    @classmethod
+    def _settings(cls, input_mhz):
+        for reference, detector_mhz in _references(input_mhz, 64, cls._PHASE_DETECTOR_MHZ):
             for feedback in range(1, 65):
-                for divider in self._OUTPUT_DIVIDERS:
+                for divider in cls._OUTPUT_DIVIDERS:
                     output_mhz = detector_mhz * feedback
-                    if self._OSCILLATOR_MHZ[0] <= output_mhz * divider <= self._OSCILLATOR_MHZ[1]:
+                    if cls._OSCILLATOR_MHZ[0] <= output_mhz * divider <= cls._OSCILLATOR_MHZ[1]:
                         yield output_mhz, (-reference, -divider), (reference, feedback, divider)
 
     def elaborate(self, platform):
