@@ -25,7 +25,7 @@ TIMEOUT = 20  # seconds until a request is repeated: simulated bytes are slow
 def small_network():
     net = NetworkBuilder(5, (1, 6, 6, 3))
     net.conv(5, kernel=(3, 3))
-    net.max_pool((2, 2), (2, 2))
+    net.max_pool()
     net.fully_connected(4)
     return net.graph()
 

@@ -1,9 +1,11 @@
 """One line that says what limits the clock."""
 
+import re
 from collections import Counter
 
 __all__ = ["advice"]
 
+_MADE_UP = re.compile(r"_LUT4_|_CCU2C_|_SB_|_ALU_|\$")  # names that synthesis gives to what had none
 _WIRES = 0.65  # share of routing from which on placement is the problem, not logic
 
 
@@ -34,7 +36,7 @@ def advice(critical_path: list[dict]) -> str:
     levels = sum(segment["kind"] == "logic" for segment in critical_path)
     if share["routing"] > _WIRES:
         what = (f"{share['routing']:.0%} of the path is wires, the longest {worst['ns']:.1f} ns"
-                + (f" ({worst['net']})" if worst["net"] else "")
+                + (f" ({worst['net']})" if worst["net"] and not _MADE_UP.search(worst["net"]) else "")
                 + ": try --seeds, a smaller configuration, or registers closer to their load")
     elif levels > 4:
         what = f"{levels} levels of logic between two registers: a register among them would help most"

@@ -157,7 +157,7 @@ def _area_table(report, depth):
     for index, row in enumerate(report.hierarchy):
         path = row["module"]
         level = 0 if index == 0 else path.count(".") + 1
-        if level > depth:
+        if level > depth or not any(row[key] for key in ("lut", "ff", "dsp", "bram")):
             continue
         name = path if index == 0 else "  " * level + path.rsplit(".", 1)[-1]
         cells = [f"{row[key]:,}" for key in ("lut", "ff", "dsp", "bram")]
