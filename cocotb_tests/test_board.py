@@ -56,7 +56,7 @@ def test_network(board, tmp_path):
     assert report["bit_exact"] and report["bit_exact_tflite_micro"]
     assert (report["level"], report["config"], report["samples"]) == ("board", "tiny-4x4", 2)
     assert report["cycles"] == report["counters"]["CYCLES"] > 0
-    assert abs(report["predicted_cycles"] / report["cycles"] - 1) < 0.05
+    assert abs(report["predicted_cycles"] / report["cycles"] - 1) < 0.15
     with np.load(tmp_path / "y.npz") as outputs:
         assert outputs["output_0"].shape == (2, 4)
 

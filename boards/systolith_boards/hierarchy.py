@@ -8,6 +8,8 @@ from dataclasses import dataclass
 __all__ = ["CellTable", "Resources", "Netlist"]
 
 _NOT_CELLS = {"$scopeinfo"}
+# What nextpnr appends to the names of cells that it packs: "$..." (ECP5), "_LC" (iCE40).
+_PACKED = re.compile(r"(.+)(?:\$[^$]*|_D?LC)")
 _MODULE = re.compile(r"^\s*module\s+(\\\S+|[A-Za-z_][\w$]*)", re.MULTILINE)
 # Another file of the user; those of yosys itself have absolute names.
 _OTHER_FILE = re.compile(r"[^/|][^|]*:\d")
@@ -151,8 +153,8 @@ class Netlist:
 
     def _packed(self, cell):
         """Return the name that a cell had before nextpnr packed it."""
-        while cell not in self._cells and "$" in cell:
-            cell = cell.rpartition("$")[0]
+        while cell not in self._cells and (match := _PACKED.fullmatch(cell)):
+            cell = match.group(1)
         return cell
 
     def resources(self):

@@ -104,14 +104,14 @@ class MainMemory(Component):
         under_way = Signal(range(_BEATS + 1))
         issue = Signal()
         m.d.comb += [
-            self.s_axi_arready.eq(left == 0),
             issue.eq((left != 0) & (under_way != _BEATS) & ~self.host_read),
+            self.s_axi_arready.eq((left == 0) | issue & (left == 1)),  # bursts follow each other without a gap
         ]
+        with m.If(issue):
+            m.d.sync += [address.eq(address + self.config.axi_bytes), left.eq(left - 1)]
         with m.If(self.s_axi_arvalid & self.s_axi_arready):
             m.d.sync += [address.eq(self.s_axi_araddr), left.eq(self.s_axi_arlen + 1), identifier.eq(self.s_axi_arid),
                          response.eq(self._response("s_axi_ar"))]
-        with m.If(issue):
-            m.d.sync += [address.eq(address + self.config.axi_bytes), left.eq(left - 1)]
         read_address = Mux(self.host_read, self.host_addr, address)
         for lane in lanes:
             m.d.comb += [lane.r_addr.eq(read_address[self._offset_bits:][:word_bits]), lane.r_en.eq(1)]
