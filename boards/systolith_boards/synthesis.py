@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from systolith_boards.advice import advice
-from systolith_boards.boards import Board
+from systolith_boards.boards import BOARDS, Board
 from systolith_boards.harness import HARNESS, out_of_context
 from systolith_boards.hierarchy import Netlist, Resources
 from systolith_boards.progress import NextpnrProgress, Progress, SharedProgress, YosysProgress
@@ -19,7 +19,7 @@ from systolith_boards.report import SynthesisReport, hierarchy_rows, render_tabl
 from systolith_boards.toolchains import TOOLCHAINS
 from systolith_boards.tools import YOSYS, SynthesisError, Usage, run_tool
 
-__all__ = ["SynthesisError", "SynthesisReport", "render_table", "synthesise", "cache_folder"]
+__all__ = ["SynthesisError", "SynthesisReport", "measure_area", "render_table", "synthesise", "cache_folder"]
 
 _FLOW = 6  # to be raised with every change of this package that changes results; part of the cache's key
 _DESIGN, _WRAPPER, _NETLIST = "design.v", "wrapper.v", "netlist.json"
@@ -123,7 +123,7 @@ class _Flow:
 
         One that cannot be routed is left out, unless there is no other.
         """
-        netlist, usage = self._synthesise(folder, progress)
+        netlist, usage = self.synthesise(folder, progress)
         self._check_capacity(netlist)
         (folder / "seeds").mkdir()
         shared = SharedProgress(progress, len(seeds))
@@ -141,7 +141,7 @@ class _Flow:
         if not any((place / _RESULT).is_file() for place in places.values()):
             raise errors[0]
 
-    def _synthesise(self, folder, progress):
+    def synthesise(self, folder, progress):
         """Write the netlist; return it with the modules of its cells, and what yosys took."""
         (folder / _DESIGN).write_text(self.verilog)
         files, netlist_top = [_DESIGN], self.top
@@ -211,7 +211,7 @@ class _Flow:
 
     def _report(self, netlist, seed, fmax_mhz, steps, usage: dict[str, Usage]):
         mode = "out-of-context" if self.constraints is None else "board"
-        resources = {_strip(path): own for path, own in netlist.resources().items() if self._is_design(path)}
+        resources = self.resources(netlist)
         critical_path = [self._segment(netlist, step) for step in steps]
         return SynthesisReport(
             device=self.board.part,
@@ -229,6 +229,10 @@ class _Flow:
             usage={tool: asdict(used) for tool, used in usage.items()},
         )
 
+    def resources(self, netlist):
+        """Return the :class:`Resources` of each instance path of the design by itself, without the wrapper."""
+        return {_strip(path): own for path, own in netlist.resources().items() if self._is_design(path)}
+
     def _is_design(self, path):
         """Tell whether an instance path of the netlist is part of the design, not of the wrapper."""
         return self.constraints is not None or path == "dut" or path.startswith("dut.")
@@ -244,6 +248,27 @@ class _Flow:
             "cell": f"{_strip(netlist.cell_label(cell))}.{step['to']['port']}",
             "net": None if net is None else _strip(net),
         }
+
+
+def measure_area(verilog: str, top: str, folder: Path, board: Board = BOARDS["ulx3s-85f"]) -> dict[str, Resources]:
+    """Synthesise a design out of context, without placement.
+
+    Parameters
+    ----------
+    verilog, top : str
+    folder : Path
+        Takes the files of the tool.
+    board : Board
+        Selects the tools.
+
+    Returns
+    -------
+    dict
+        :class:`Resources` of each instance path by itself.
+    """
+    flow = _Flow(verilog, top, board, _DEFAULT_FREQUENCY_MHZ, None)
+    netlist, _ = flow.synthesise(folder, lambda message, fraction: None)
+    return flow.resources(netlist)
 
 
 def _keep(results, place):

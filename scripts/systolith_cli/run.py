@@ -65,12 +65,12 @@ def run(
     samples = [random_sample(graph, seed)] if input is None else load_samples(graph, input)
     out = console(json)
     options = {"level": level, "model": model, "memory_latency": latency, "stall": stall, "seed": seed, "rounding": rounding,
-               "waves": waves, "explained": explain, "batch": batch}
+               "waves": waves, "explained": explain or json is not None, "batch": batch}
     if target is None:
         report = infer_with_progress(out, graph, find_config(config or "small-8x8"), samples, **options)
     else:
         report = _on_board(out, graph, config, samples, target, baud, timeout, options)
-    print_report(out, report)
+    print_report(out, report, explained=explain)
     if output is not None:
         with output.open("wb") as file:
             np.savez(file, **{f"output_{i}": array for i, array in enumerate(report.outputs)})

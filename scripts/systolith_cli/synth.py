@@ -92,7 +92,7 @@ def synth(
         else:
             report = synthesise_config(configuration, board, out, seed, progress, seeds=seeds)
     screen.print(render_table(report))
-    write_json(json, report.to_json())
+    write_json(json, {**report.to_json(), "config": configuration.name, "configuration": configuration.as_dict()})
     if report.too_slow:
         print(f"Error: the design reaches {report.fmax_mhz:g} MHz, the clock of the bitstream is {report.target_mhz:g} MHz: "
               f"use --clock {int(report.fmax_mhz)}, or try --seeds", file=sys.stderr)
