@@ -23,6 +23,7 @@ from systolith.requantizer import Requantizer
 from systolith.requantizer_lane import RequantizerLane
 from systolith.rounding_shift import RoundingShift
 from systolith_spec.commands import Rounding
+from systolith_spec.timing import WEIGHT_ROWS
 
 from .mutation import Mutant
 from .proof import Proof
@@ -168,29 +169,46 @@ def _requantizer(bench):
     bench.check(~bench.at(cycles) | ((dut.results[0] == wanted) & (dut.results_valid == first["valid"])))
 
 
-def _array(bench, rows=2, cols=2, width=3):
-    """Vectors times the tile that was complete at their swap, under any schedule of tiles, swaps and vectors."""
+def _array(bench, rows=3, cols=2, width=3):
+    """Vectors times the tile that was complete at their swap, under any schedule of tiles, swaps and vectors.
+
+    Pair p of a tile reaches its rows p cycles after pair 0, but a vector 2 * p cycles after its first row: a vector
+    sees what was loaded into pair p up to p cycles behind it. The specification therefore looks at vectors ``pairs
+    - 1`` cycles late and at the loads of pair p that much less p cycles late.
+    """
     m = bench.m
     m.submodules.dut = dut = AlignedArray(rows=rows, cols=cols)
-    bench.drive(dut.swap, dut.load, dut.load_row)
-    # Operands of a few bits, extended to eight.
-    for name, operands in (("activation", dut.activations), ("weight", dut.weights)):
-        for index in range(len(operands)):
-            m.d.comb += operands[index].eq(bench.free(signed(width), f"{name}_{index}"))
-    bench.assume(dut.load_row < rows)
-    loaded = [[Signal(signed(width), name=f"loaded_{r}_{c}") for c in range(cols)] for r in range(rows)]
-    active = [[Signal(signed(width), name=f"active_{r}_{c}") for c in range(cols)] for r in range(rows)]
-    wanted = []
+    pairs = -(-rows // WEIGHT_ROWS)
+    bench.drive(dut.swap, dut.load, dut.load_pair)
+    bench.assume(dut.load_pair < pairs)
+
+    def operand(port, name):
+        """A few bits, extended to eight."""
+        value = bench.free(signed(width), name)
+        m.d.comb += port.eq(value)
+        return value
+
+    late = pairs - 1
+    vector = [delay(m, operand(dut.activations[row], f"activation_{row}"), late, name=f"vector_{row}") for row in range(rows)]
+    swap = delay(m, dut.swap, late, name="swap", reset_less=False)
+    weights = [[operand(dut.weights[odd][col], f"weight_{odd}_{col}") for col in range(cols)] for odd in range(WEIGHT_ROWS)]
+    wanted = [Signal(signed(2 * width + 4), name=f"wanted_{col}") for col in range(cols)]
     for col in range(cols):
         products = []
         for row in range(rows):
-            with m.If(dut.load & (dut.load_row == row)):
-                m.d.sync += loaded[row][col].eq(dut.weights[col])
-            with m.If(dut.swap):
-                m.d.sync += active[row][col].eq(loaded[row][col])
-            products.append(dut.activations[row] * Mux(dut.swap, loaded[row][col], active[row][col]))
-        wanted.append(delay(m, sum(products), dut.latency, name=f"wanted_{col}"))
-    bench.check(Cat(dut.sums[col] == wanted[col] for col in range(cols)).all())
+            pair, odd = divmod(row, WEIGHT_ROWS)
+            name = f"{row}_{col}"
+            loaded, active = Signal(signed(width), name=f"loaded_{name}"), Signal(signed(width), name=f"active_{name}")
+            load = delay(m, dut.load & (dut.load_pair == pair), late - pair, name=f"load_{name}", reset_less=False)
+            weight = delay(m, weights[odd][col], late - pair, name=f"weight_{name}")
+            with m.If(load):
+                m.d.sync += loaded.eq(weight)
+            with m.If(swap):
+                m.d.sync += active.eq(loaded)
+            products.append(vector[row] * Mux(swap, loaded, active))
+        m.d.comb += wanted[col].eq(sum(products))
+    results = [delay(m, wanted[col], dut.latency - late, name=f"sum_{col}") for col in range(cols)]
+    bench.check(Cat(dut.sums[col] == results[col] for col in range(cols)).all())
 
 
 PROOFS = [
@@ -216,7 +234,7 @@ PROOFS = [
           mutant=Mutant(module="requantizer", text="delay(m, control.zero_out, RequantizerLane.zero_cycle",
                         replacement="delay(m, control.zero_out, RequantizerLane.zero_cycle - 1")),
     Proof(name="array", module="aligned_array", build=_array, bound=14, reset=False,
-          claim="sums are vector times matrix (2 x 2, 3-bit operands) under any schedule of tiles, swaps and vectors",
+          claim="sums are vector times matrix (3 x 2, 3-bit operands) under any schedule of tiles, swaps and vectors",
           mutant=Mutant(module="processing_element", text="with m.If(self.swap):\n            m.d.sync += active.eq(shadow)",
                         replacement="with m.If(self.swap):\n            m.d.sync += active.eq(travelling)")),
 ]
