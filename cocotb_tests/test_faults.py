@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from systolith.accelerator import Accelerator
 from systolith.verilog import to_verilog
@@ -53,9 +54,10 @@ def test_memory_that_never_answers(simulator, waves):
     assert run_faults("memory_that_never_answers", simulator, waves, delays=[0, 60, 150, 300, 450])["stopped"] >= 15
 
 
-def test_corrupted_commands(simulator, waves):
-    values = run_faults("corrupted_commands", simulator, waves, stall=0, random=100)
-    assert values["cases"] > 400
+@pytest.mark.parametrize("most", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_corrupted_commands(most, simulator, waves):
+    values = run_faults("corrupted_commands", simulator, waves, stall=0, random=100, most=most)
+    assert values["cases"] == most or values["cases"] > 500
     assert set(values["ends"]) >= {"NONE", "BAD_COMMAND", "WATCHDOG", "OUT_OF_RANGE"}
 
 

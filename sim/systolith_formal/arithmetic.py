@@ -30,7 +30,7 @@ from .proof import Proof
 
 __all__ = ["PROOFS"]
 
-_COMPLETE = "complete: pipeline without feedback"
+_PIPELINE = {"complete": "complete: pipeline without feedback", "unroll": True, "reset": False}
 
 
 def _power(exponent, width):
@@ -67,7 +67,7 @@ def _clamped(value, low, high):
     return Mux(value < low, low, Mux(value > high, high, value))
 
 
-def _rounding_shift(bench, width=32):
+def _rounding_shift(bench, width=82):
     m = bench.m
     m.submodules.dut = dut = RoundingShift(width=width, result_width=width + 1)
     bench.drive(dut.amount, dut.value, dut.rounding)
@@ -125,7 +125,7 @@ def _finish(bench):
     lane.result = Signal(signed(8))
     product, right = bench.free(signed(63), "product"), bench.free(5, "right")
     high = RequantizerLane._high(lane, m, product[16:].as_signed(), product[:16].any(), right == 0)
-    m.submodules.shift = shift = RoundingShift(width=32, result_width=10)
+    m.submodules.shift = shift = RoundingShift(width=82, result_width=10)
     m.d.comb += [shift.amount.eq(right), shift.value.eq(high), shift.rounding.eq(delay(m, lane.rounding, 1, name="s"))]
     RequantizerLane._finish(lane, m, shift)
     cycles = RequantizerLane.latency - RequantizerLane.rounding_cycle
@@ -169,7 +169,7 @@ def _requantizer(bench):
     bench.check(~bench.at(cycles) | ((dut.results[0] == wanted) & (dut.results_valid == first["valid"])))
 
 
-def _array(bench, rows=3, cols=2, width=3):
+def _array(bench, rows=3, cols=2, width=8):
     """Vectors times the tile that was complete at their swap, under any schedule of tiles, swaps and vectors.
 
     Pair p of a tile reaches its rows p cycles after pair 0, but a vector 2 * p cycles after its first row: a vector
@@ -183,7 +183,7 @@ def _array(bench, rows=3, cols=2, width=3):
     bench.assume(dut.load_pair < pairs)
 
     def operand(port, name):
-        """A few bits, extended to eight."""
+        """Any value of ``width`` bits, extended to eight."""
         value = bench.free(signed(width), name)
         m.d.comb += port.eq(value)
         return value
@@ -212,29 +212,29 @@ def _array(bench, rows=3, cols=2, width=3):
 
 
 PROOFS = [
-    Proof(name="rounding_shift", module="rounding_shift", build=_rounding_shift, bound=5, complete=_COMPLETE, reset=False,
+    Proof(name="rounding_shift", module="rounding_shift", build=_rounding_shift, bound=5, **_PIPELINE,
           claim="every 32-bit value shifted by 0 to 31 is rounded by its rule",
           mutant=Mutant(module="rounding_shift", text="(self.rounding == Rounding.SINGLE) | ~negative",
                         replacement="(self.rounding == Rounding.SINGLE) | negative")),
-    Proof(name="requantizer_operand", module="requantizer_lane", build=_operand, bound=4, complete=_COMPLETE, reset=False,
+    Proof(name="requantizer_operand", module="requantizer_lane", build=_operand, bound=4, **_PIPELINE,
           claim="bias and left shift give the operand of the multiplication, wrapped or saturated",
           mutant=Mutant(module="requantizer_lane", text="s1_shifted[31 - step :] != s1_sign.replicate(step + 1)",
                         replacement="s1_shifted[32 - step :] != s1_sign.replicate(step)")),
-    Proof(name="requantizer_product", module="requantizer_lane", build=_product, bound=5, complete=_COMPLETE, reset=False,
+    Proof(name="requantizer_product", module="requantizer_lane", build=_product, bound=5, **_PIPELINE,
           claim="the product is the sum of the four partial products of the operands' halves",
           mutant=Mutant(module="requantizer_lane", text='products["low_high"] + products["high_low"]',
                         replacement='products["low_high"] - products["high_low"]')),
-    Proof(name="requantizer_finish", module="requantizer_lane", build=_finish, bound=8, complete=_COMPLETE, reset=False,
+    Proof(name="requantizer_finish", module="requantizer_lane", build=_finish, bound=8, **_PIPELINE,
           slow=True, limit=300,
           claim="from any product: rounding by each rule, right shift, zero point and clamp as specified",
           mutant=Mutant(module="requantizer_lane", text="increment.eq(half & final)", replacement="increment.eq(half)")),
-    Proof(name="requantizer", module="requantizer", build=_requantizer, bound=15, complete=_COMPLETE, reset=False,
+    Proof(name="requantizer", module="requantizer", build=_requantizer, bound=15, **_PIPELINE,
           slow=True, limit=300,
           claim="the whole pipeline for every sum, bias, exponent and control with a multiplier of 2**30",
           mutant=Mutant(module="requantizer", text="delay(m, control.zero_out, RequantizerLane.zero_cycle",
                         replacement="delay(m, control.zero_out, RequantizerLane.zero_cycle - 1")),
-    Proof(name="array", module="aligned_array", build=_array, bound=14, reset=False,
-          claim="sums are vector times matrix (3 x 2, 3-bit operands) under any schedule of tiles, swaps and vectors",
+    Proof(name="array", module="aligned_array", build=_array, bound=14, unroll=True, reset=False,
+          claim="sums are vector times matrix (3 x 2) under any schedule of tiles, swaps and vectors",
           mutant=Mutant(module="processing_element", text="with m.If(self.swap):\n            m.d.sync += active.eq(shadow)",
                         replacement="with m.If(self.swap):\n            m.d.sync += active.eq(travelling)")),
 ]

@@ -31,6 +31,8 @@ class Proof:
         Cycles from the reset state; None: any number of cycles.
     complete : str
         For a bounded proof, why nothing is lost by the bound; empty otherwise.
+    unroll : bool
+        See :func:`~systolith_formal.engine.decide`.
     reset : bool
         A reset may come at any time.
     slow : bool
@@ -46,6 +48,7 @@ class Proof:
     mutant: Mutant
     bound: int | None = None
     complete: str = ""
+    unroll: bool = False
     reset: bool = True
     slow: bool = False
     limit: int = 60
@@ -69,7 +72,7 @@ class Proof:
         Outcome
         """
         with mutated(self.mutant) if broken else nullcontext():
-            return decide(Bench(self.build, reset=self.reset), bound=self.bound, unroll=bool(self.complete),
+            return decide(Bench(self.build, reset=self.reset), bound=self.bound, unroll=self.unroll,
                           limit=self.limit)
 
 
