@@ -23,6 +23,7 @@ from systolith_sim.pysim import simulate
 from systolith_sim.samples import random_sample
 from systolith_spec.commands import Engine, decode
 from systolith_spec.presets import PRESETS
+from systolith_spec.timing import WEIGHT_ROWS
 
 __all__ = ["FIGURES", "example_program", "example_table"]
 
@@ -182,25 +183,28 @@ def blocks() -> Drawing:
 
 # The swap wave, from a simulation.
 
-_ROWS, _COLS, _VECTORS = 3, 3, 3
+_ROWS, _COLS, _VECTORS = 4, 3, 2
 _TILES = "ABCD"
 
 
 def _simulate_array() -> dict[str, list[int]]:
-    """Signals of column 0 of a 3x3 array, one value per cycle, under four tiles of three vectors each."""
+    """Signals of column 0 of a 4x3 array, one value per cycle, under four tiles of two vectors each."""
     dut = SystolicArray(rows=_ROWS, cols=_COLS)
-    cycles = _ROWS * (len(_TILES) + 1) + 6
+    pairs = _ROWS // WEIGHT_ROWS
+    cycles = pairs * (len(_TILES) + 1) + 10
 
     async def drive(ctx):
         for cycle in range(cycles):
-            # Row 0 of tile k enters _ROWS cycles before its first vector; column c lags by c.
-            tile, row = divmod(cycle, _ROWS)
+            # Pair 0 of tile k enters as long before its first vector as pairs take; column c and the odd rows lag.
+            tile, pair = divmod(cycle, pairs)
             ctx.set(dut.load, int(tile < len(_TILES)))
-            ctx.set(dut.load_row, row)
-            for col in range(_COLS):
-                tile_c, row_c = divmod(cycle - col, _ROWS)
-                ctx.set(dut.weights[col], 10 * (tile_c + 1) + row_c if 0 <= tile_c < len(_TILES) else 0)
-            vector = cycle - _ROWS
+            ctx.set(dut.load_pair, pair)
+            for odd in range(WEIGHT_ROWS):
+                for col in range(_COLS):
+                    tile_c, pair_c = divmod(cycle - col - odd, pairs)
+                    row = WEIGHT_ROWS * pair_c + odd
+                    ctx.set(dut.weights[odd][col], 10 * (tile_c + 1) + row if 0 <= tile_c < len(_TILES) else 0)
+            vector = cycle - pairs
             ctx.set(dut.swap, int(0 <= vector < _VECTORS * len(_TILES) and vector % _VECTORS == 0))
             for r in range(_ROWS):
                 number = vector - r
@@ -247,14 +251,14 @@ def _find(signals: dict[str, list[int]], row: int, name: str) -> list[int]:
 
 
 def swap_wave() -> Drawing:
-    """Column 0 of a 3x3 array, cycle by cycle."""
+    """Column 0 of a 4x3 array, cycle by cycle."""
     signals = _simulate_array()
-    first, last = 0, 16
+    first, last = 0, 14
     cell, left, top = 44, 148, 64
     lanes = ("arriving", "shadow", "active", "activation")
     d = Drawing(left + cell * (last - first + 1) + 20, 64 + _ROWS * (4 * 24 + 18) + 46,
-                "Weights and activations in column 0 of a 3x3 array while four tiles pass")
-    d.text(16, 24, "Column 0 of a 3x3 array, tiles A to D of three vectors each, back to back", bold=True, size=14)
+                "Weights and activations in column 0 of a 4x3 array while four tiles pass")
+    d.text(16, 24, "Column 0 of a 4x3 array, tiles A to D of two vectors each, back to back", bold=True, size=14)
     for cycle in range(first, last + 1):
         d.text(left + (cycle - first) * cell + cell / 2, 52, str(cycle), size=11, anchor="middle", fill=GREY)
     d.text(left - 10, 52, "cycle", size=11, anchor="end", fill=GREY)
