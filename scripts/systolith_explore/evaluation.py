@@ -18,7 +18,7 @@ from systolith_sim.cache import build_once, digest
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.presets import preset
 
-__all__ = ["NetworkCycles", "evaluate", "needed_units", "operator_mix"]
+__all__ = ["NetworkCycles", "evaluate", "needed_units", "operator_mix", "workload_key"]
 
 LATENCY = 20
 
@@ -52,6 +52,11 @@ def _code() -> str:
     files = sorted(path for package in (systolith_compiler, systolith_golden, systolith_spec)
                    for path in Path(package.__path__[0]).glob("*.py"))
     return digest(*(path.read_bytes() for path in files))
+
+
+def workload_key(models: tuple[str, ...]) -> str:
+    """Hash of networks and of everything else that decides about cycles."""
+    return digest(_code(), *map(_model_bytes, models))
 
 
 def evaluate(config: AcceleratorConfig, models: tuple[str, ...], search: bool = False) -> list[NetworkCycles]:

@@ -13,17 +13,19 @@ from optuna.storages.journal import JournalFileBackend
 from systolith_boards.boards import Board
 from systolith_explore.area_model import RESOURCES, area_model
 from systolith_explore.clock_model import clock_model
-from systolith_explore.evaluation import NetworkCycles, evaluate, needed_units
-from systolith_explore.space import CHOICES, build_config
+from systolith_explore.evaluation import NetworkCycles, evaluate, needed_units, workload_key
+from systolith_explore.space import CHOICES, build_config, choice_of, neighbours
+from systolith_sim.cache import digest
 from systolith_spec.config import AcceleratorConfig, ConfigurationError
 from systolith_spec.presets import PRESETS
 
-__all__ = ["OBJECTIVES", "Candidate", "Exploration", "explore"]
+__all__ = ["OBJECTIVES", "Candidate", "Exploration", "estimate", "explore"]
 
 OBJECTIVES = ("fps", "latency", "area")
 _LIMITS = {"lut": 0.9, "ff": 0.9, "dsp": 1.0, "bram": 1.0}  # shares of the FPGA that still place and route
 _BATCH = 8  # proposals judged together
 _FINALISTS = 6
+_MOST_CLIMBS = 8
 _WORST = (0.0, 1e9)
 
 
@@ -112,7 +114,7 @@ class Exploration:
         return front
 
 
-def _estimate(config: AcceleratorConfig, board: Board, dsp_budget: int | None, origin: str) -> Candidate:
+def estimate(config: AcceleratorConfig, board: Board, dsp_budget: int | None, origin: str) -> Candidate:
     """Area, clock and whether it fits."""
     prediction = area_model().predict(config)
     area = {resource: getattr(prediction, resource) for resource in RESOURCES}
@@ -148,7 +150,17 @@ def _key(objective: str, least_fps: float) -> Callable[[Candidate], tuple]:
 
 
 def _preset_candidates(board: Board, dsp_budget: int | None) -> list[Candidate]:
-    return [_estimate(config, board, dsp_budget, "preset") for config in PRESETS.values()]
+    """Presets, the board's own first; others of the same hardware are left out."""
+    own = [config for config in PRESETS.values() if config.name == board.preset]
+    different: list[AcceleratorConfig] = []
+    for config in [*own, *PRESETS.values()]:
+        if all(_hardware(config) != _hardware(other) for other in different):
+            different.append(config)
+    return [estimate(config, board, dsp_budget, "preset") for config in different]
+
+
+def _hardware(config: AcceleratorConfig) -> AcceleratorConfig:
+    return replace(config, name="", multiplier_style="generic")
 
 
 def explore(models: Iterable[Path], board: Board, executor: Executor, *, objective: str = "fps", budget: int = 200,
@@ -206,9 +218,10 @@ def explore(models: Iterable[Path], board: Board, executor: Executor, *, objecti
 def _search(board, executor, paths, units, hosted, budget, dsp_budget, journal, seed, progress) -> list[Candidate]:
     """Let Optuna propose configurations for speed and LUTs, in batches."""
     storage = None if journal is None else JournalStorage(JournalFileBackend(str(journal)))
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(24, max(4, budget // 4)),
-                                         constraints_func=lambda trial: trial.user_attrs.get("constraint", (0.0,)))
-    study = optuna.create_study(storage=storage, sampler=sampler, study_name="explore", directions=("maximize", "minimize"),
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(24, max(4, budget // 4)))
+    # The journal may hold searches for other networks, boards or versions of the compiler.
+    name = digest(workload_key(paths), board.name, dsp_budget, seed)
+    study = optuna.create_study(storage=storage, sampler=sampler, study_name=name, directions=("maximize", "minimize"),
                                 load_if_exists=True)
     known: dict[tuple, Candidate] = {}
     before = [trial.params for trial in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))]
@@ -219,12 +232,36 @@ def _search(board, executor, paths, units, hosted, budget, dsp_budget, journal, 
         choices = [{name: trial.suggest_categorical(name, values) for name, values in CHOICES.items()} for trial in trials]
         for trial, candidate in zip(trials, _batch(choices, known, board, executor, paths, units, hosted, dsp_budget),
                                     strict=True):
-            trial.set_user_attr("constraint", (1.0 if candidate is None or candidate.misfit else -1.0,))
+            trial.set_constraint("fits", 1.0 if candidate is None or candidate.misfit else -1.0)
             study.tell(trial, _WORST if candidate is None else (candidate.fps, float(candidate.area["lut"])))
         done += len(trials)
         best = max((entry.fps for entry in known.values() if entry is not None), default=0.0)
         progress(0.9 * done / budget, f"{done} of {budget} configurations, best {best:,.1f} inferences a second")
+    _climb(known, board, executor, paths, hosted, dsp_budget, progress)
     return [entry for entry in known.values() if entry is not None]
+
+
+def _climb(known, board, executor, paths, hosted, dsp_budget, progress) -> None:
+    """Go from the fastest candidate to its best neighbour until none is faster."""
+    for _ in range(_MOST_CLIMBS):
+        usable = [entry for entry in known.values() if entry is not None and entry.fps]
+        best = max(usable, key=lambda entry: entry.fps, default=None)
+        if best is None:
+            return
+        progress(0.88, f"steps from the best, {best.fps:,.1f} inferences a second")
+        keys = {tuple(choice_of(config).values()): config for *_, config in neighbours(best.config)}
+        fresh = {key: estimate(config, board, dsp_budget, "search") for key, config in keys.items() if key not in known}
+        for key, entry in fresh.items():
+            entry.config = replace(entry.config, name=_name(key))
+        _judge(list(fresh.values()), paths, executor, False, hosted)
+        known |= fresh
+        if max((entry.fps for entry in fresh.values()), default=0.0) <= best.fps:
+            return
+
+
+def _name(key: tuple) -> str:
+    """Name of a configuration from its choices."""
+    return f"{key[0]}x{key[1]}-" + "-".join(map(str, key[2:]))
 
 
 def _batch(choices, known, board, executor, paths, units, hosted, dsp_budget) -> list[Candidate | None]:
@@ -235,11 +272,11 @@ def _batch(choices, known, board, executor, paths, units, hosted, dsp_budget) ->
         if key in known:
             continue
         try:
-            config = build_config("x".join(map(str, key[:2])) + "-" + "-".join(map(str, key[2:])), choice, **units)
+            config = build_config(_name(key), choice, **units)
         except ConfigurationError:
             known[key] = None
             continue
-        known[key] = _estimate(config, board, dsp_budget, "search")
+        known[key] = estimate(config, board, dsp_budget, "search")
         fresh.append(known[key])
     _judge(fresh, paths, executor, False, hosted)
     return [known[key] for key in keys]

@@ -1,12 +1,11 @@
 """The configurations that exploration considers: choices of each parameter, and what follows from them."""
 
 from collections.abc import Iterator
-
-import numpy as np
+from dataclasses import replace
 
 from systolith_spec.config import AcceleratorConfig, ConfigurationError
 
-__all__ = ["CHOICES", "build_config", "sample_configs"]
+__all__ = ["CHOICES", "build_config", "choice_of", "neighbours"]
 
 _KIB = 1024
 
@@ -54,18 +53,25 @@ def build_config(name: str, choice: dict, *, residual_add: bool = True, pooling:
         pooling=pooling, softmax=softmax and pooling)
 
 
-def sample_configs(seed: int, *, most_elements: int) -> Iterator[AcceleratorConfig]:
-    """Random configurations without end, of at most `most_elements` multipliers in the array."""
-    rng = np.random.default_rng(seed)
-    index = 0
-    while True:
-        choice = {key: values[rng.integers(len(values))] for key, values in CHOICES.items()}
-        units = rng.random(3) < 0.75
-        if choice["rows"] * choice["cols"] > most_elements:
-            continue
-        try:
-            yield build_config(f"sample-{seed}-{index}", choice, residual_add=bool(units[0]), pooling=bool(units[1]),
-                               softmax=bool(units[2]))
-        except ConfigurationError:
-            continue
-        index += 1
+def choice_of(config: AcceleratorConfig) -> dict[str, int]:
+    """The values that describe a configuration, for any that `build_config` or a preset gives."""
+    return {"rows": config.rows, "cols": config.cols, "lane_share": config.cols // config.vector_lanes,
+            "activation_kib": config.activation_bytes // _KIB, "weight_kib": config.weight_bytes // _KIB,
+            "accumulator_depth": config.accumulator_depth, "axi_data_width": config.axi_data_width,
+            "depthwise_streams": config.depthwise_streams}
+
+
+def neighbours(config: AcceleratorConfig) -> Iterator[tuple[str, int, int, AcceleratorConfig]]:
+    """Configurations that differ in one parameter by one step: its name, its value here and there, and the configuration."""
+    choice = choice_of(config)
+    for name, values in CHOICES.items():
+        here = choice[name]
+        lower, higher = [value for value in values if value < here], [value for value in values if value > here]
+        for there in (*lower[-1:], *higher[:1]):
+            try:
+                other = build_config(f"{name}={there}", {**choice, name: there}, residual_add=config.residual_add,
+                                     pooling=config.pooling, softmax=config.softmax)
+            except ConfigurationError:
+                continue
+            if replace(other, name=config.name) != config:
+                yield name, here, there, other
