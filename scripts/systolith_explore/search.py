@@ -23,6 +23,8 @@ __all__ = ["OBJECTIVES", "Candidate", "Exploration", "estimate", "explore"]
 
 OBJECTIVES = ("fps", "latency", "area")
 _LIMITS = {"lut": 0.9, "ff": 0.9, "dsp": 1.0, "bram": 1.0}  # shares of the FPGA that still place and route
+_BLOCK_RAMS = {"ice40": 4}  # of 4 kbit, for one of ECP5 with 18 kbit
+_SPEEDS = {"ice40": 0.35, "gowin": 0.6, ("ecp5", "8"): 1.25}  # clock beside that of ECP5, speed grade 6; rough
 _BATCH = 8  # proposals judged together
 _FINALISTS = 6
 _MOST_CLIMBS = 8
@@ -118,6 +120,10 @@ def estimate(config: AcceleratorConfig, board: Board, dsp_budget: int | None, or
     """Area, clock and whether it fits."""
     prediction = area_model().predict(config)
     area = {resource: getattr(prediction, resource) for resource in RESOURCES}
+    # Measured on ECP5 only. Elsewhere: block RAMs of another size; requantizers take several of the smaller multipliers.
+    area["bram"] *= _BLOCK_RAMS.get(board.family, 1)
+    if board.family == "gowin":
+        area["dsp"] += round(prediction.parts["vector"]["dsp"])
     misfit = ""
     for resource in RESOURCES:
         available = int(board.capacity[resource] * _LIMITS[resource])
@@ -125,7 +131,8 @@ def estimate(config: AcceleratorConfig, board: Board, dsp_budget: int | None, or
             available = min(available, dsp_budget)
         if area[resource] > available:
             misfit = misfit or f"needs {area[resource]:,} {resource.upper()}, may use {available:,}"
-    return Candidate(config, area, clock_model().predict(area["lut"]), origin=origin, misfit=misfit)
+    clock_mhz = clock_model().predict(area["lut"]) * _SPEEDS.get((board.family, board.speed), _SPEEDS.get(board.family, 1.0))
+    return Candidate(config, area, clock_mhz, origin=origin, misfit=misfit)
 
 
 def _judge(candidates: list[Candidate], models: tuple[str, ...], executor: Executor, search: bool, hosted: list[int]) -> None:
