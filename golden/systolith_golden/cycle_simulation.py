@@ -79,6 +79,10 @@ class CycleSimulation:
         Address of a read burst to its first beat; last beat of a write burst to its response.
     program_offset, program_limit : int
         Memory offset of the first command, and from which on none are fetched (0: no limit).
+    program_offset : int
+        Memory offset of the first command.
+    channel : ReadChannel, optional
+        Read channel to use, with the event queue to use; by default ones of its own.
     """
 
     def __init__(
@@ -89,13 +93,14 @@ class CycleSimulation:
         memory_latency: int,
         program_offset: int = 0,
         program_limit: int = 0,
+        channel: ReadChannel | None = None,
     ):
         self.config = config
         self.constants = constants
         self.memory_latency = memory_latency
         self.engines = [EngineState(engine) for engine in Engine]
-        self.events = EventQueue()
-        self.channel = ReadChannel(self.events, memory_latency)
+        self.channel = channel or ReadChannel(EventQueue(), memory_latency)
+        self.events = self.channel.events
         self.sharing = Sharing(config, self.events)
         self.fetch = CommandFetch(
             config, constants, self.events, self.channel, works, program_offset, program_limit, self._store_command
@@ -124,6 +129,10 @@ class CycleSimulation:
         """Simulate to the end; return the total number of cycles."""
         self.fetch.start()
         self.events.run()
+        return self.total()
+
+    def total(self) -> float:
+        """Number of cycles, once all events are over."""
         stuck = [state.engine.name for state in self.engines if state.queue or state.gate or state.unretired]
         if stuck or not self.fetch.ended:
             raise ValueError(f"The program never ends: {', '.join(stuck) or 'the fetcher'} waits forever")
