@@ -1,7 +1,7 @@
 """Several accelerators that share one main memory, as the cycle model sees them.
 
-Each core has caches of nothing: its own port, queues and buffers, and a program of its own. The memory serves read bursts in
-the order in which they are due, at a limited number of bytes a cycle; bytes that are stored take their share as well.
+Each core has its own port, queues, buffers and program, and nothing in common with the others but the memory. That serves
+read bursts in the order in which they are due, at a limited number of bytes a cycle; stored bytes take their share as well.
 """
 
 from collections.abc import Sequence
