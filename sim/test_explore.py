@@ -21,7 +21,7 @@ from systolith_explore.clock_model import ClockModel
 from systolith_explore.evaluation import evaluate, needed_units
 from systolith_explore.search import Candidate, Exploration, explore
 from systolith_explore.space import CHOICES, build_config, choice_of, neighbours
-from systolith_golden.cycles import predict
+from systolith_sim.prediction import predict_image
 from systolith_spec.presets import PRESETS, preset
 
 DEMO = Path(__file__).parents[1] / "scripts" / "demo" / "lenet5.tflite"
@@ -57,7 +57,7 @@ def found(tmp_path_factory):
 def test_quick_programs_are_the_usual_plans():
     image = compile_graph(read_tflite(DEMO), preset("small-8x8"), search=False)
     quick, full = (evaluate(preset("small-8x8"), (str(DEMO),), search)[0].cycles for search in (False, True))
-    assert quick == sum(predict(image.config, image.commands(step), program_offset=step.program).total for step in image.steps)
+    assert quick == sum(run.total for run in predict_image(image))
     assert full <= quick < 1.3 * full
 
 

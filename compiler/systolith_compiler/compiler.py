@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from systolith_golden.cycles import predict
-from systolith_spec.commands import FieldError, Rounding
+from systolith_spec.commands import COMMAND_BYTES, FieldError, Rounding
 from systolith_spec.config import AcceleratorConfig
 
 from .column_strips import use_column_strips
@@ -200,7 +200,8 @@ class _Compilation:
         for program, _ in programs:
             if program is not None:
                 program.set_memory(self.memory.size)
-                total += predict(self.config, program.encode()).total
+                commands = program.encode()
+                total += predict(self.config, commands, program_limit=COMMAND_BYTES * len(commands)).total
         return total
 
     def _schedule(self) -> list[tuple[Program | None, list[HostLayer]]]:

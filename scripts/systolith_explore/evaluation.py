@@ -12,9 +12,9 @@ import systolith_spec
 from systolith_compiler.compiler import compile_graph
 from systolith_compiler.graph import Graph, ModelError
 from systolith_compiler.tflite_reader import read_tflite
-from systolith_golden.cycles import predict
 from systolith_golden.explanation import explain
 from systolith_sim.cache import build_once, digest
+from systolith_sim.prediction import predict_image
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.presets import preset
 
@@ -85,8 +85,7 @@ def _cycles(config: AcceleratorConfig, path: str, search: bool) -> tuple[int | N
         image = compile_graph(_graph(path), config, search=search)
     except ModelError:
         return None, 0, 0
-    cycles = sum(predict(config, image.commands(step), LATENCY, program_offset=step.program).total
-                 for step in image.steps if step.program is not None)
+    cycles = sum(run.total for run in predict_image(image, LATENCY))
     return cycles, sum(layer.host for layer in image.layers), image.memory.size
 
 
@@ -118,7 +117,8 @@ def operator_mix(config: AcceleratorConfig, models: tuple[str, ...]) -> list[dic
         image = compile_graph(_graph(path), config, search=False)
         macs = {layer.index: layer.macs for layer in image.layers}
         entries = [entry for step in image.steps if step.program is not None for entry in explain(
-            config, image.commands(step), macs, LATENCY, program_offset=step.program)]
+            config, image.commands(step), macs, LATENCY, program_offset=step.program,
+            program_limit=image.memory.size)]
         kinds: dict[str, list] = {}
         for entry in entries:
             kinds.setdefault(image.layers[entry.layer].op, []).append(entry)
