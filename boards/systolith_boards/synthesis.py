@@ -16,7 +16,7 @@ from systolith_boards.progress import NextpnrProgress, Progress, YosysProgress
 from systolith_boards.report import SynthesisReport, hierarchy_rows, render_table
 from systolith_boards.tools import ECPPACK, NEXTPNR_ECP5, YOSYS, SynthesisError, run_tool
 
-__all__ = ["SynthesisError", "SynthesisReport", "render_table", "synthesise", "cache_folder"]
+__all__ = ["SynthesisError", "SynthesisReport", "measure_area", "render_table", "synthesise", "cache_folder"]
 
 _FLOW = 5  # to be raised with every change of this package that changes results; part of the cache's key
 _DESIGN, _WRAPPER, _NETLIST, _REPORT, _CONFIG = (
@@ -135,6 +135,24 @@ def synthesise(
         if not cache:
             return _deliver(folder, out_dir)
         return _deliver(_keep(folder, entry), out_dir)
+
+
+def measure_area(verilog: str, top: str, folder: Path) -> dict[str, Resources]:
+    """Synthesise a design out of context, without placement.
+
+    Parameters
+    ----------
+    verilog, top : str
+    folder : Path
+        Takes the files of the tool.
+
+    Returns
+    -------
+    dict
+        :class:`Resources` of each instance path by itself, as ECP5 cells.
+    """
+    resources = _run_yosys(folder, verilog, top, None, lambda message, fraction: None).resources()
+    return {_strip(path): own for path, own in resources.items() if _is_design(path, None)}
 
 
 def _keep(folder, entry):

@@ -23,10 +23,12 @@ class UserError(Exception):
 def _known_errors() -> tuple[type[Exception], ...]:
     """Errors with a message for users; imported late, since most commands need few of them."""
     from systolith_boards.synthesis import SynthesisError
+    from systolith_report.records import ReportError
     from systolith_sim.cocotb_run import ToolMissingError
     from systolith_sim.samples import InputError
 
-    return (UserError, ModelError, ImageError, ConfigurationError, InputError, SynthesisError, ToolMissingError, OSError)
+    return (UserError, ModelError, ImageError, ConfigurationError, InputError, SynthesisError, ToolMissingError,
+            ReportError, OSError)
 
 
 def guarded(command: Callable) -> Callable:

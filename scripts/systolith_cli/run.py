@@ -56,8 +56,9 @@ def run(
     samples = [random_sample(graph, seed)] if input is None else load_samples(graph, input)
     out = console(json)
     report = infer_with_progress(out, graph, accelerator, samples, level=level, model=model, memory_latency=latency,
-                                 stall=stall, seed=seed, rounding=rounding, waves=waves, explained=explain, batch=batch)
-    print_report(out, report)
+                                 stall=stall, seed=seed, rounding=rounding, waves=waves, explained=explain or json is not None,
+                                 batch=batch)
+    print_report(out, report, explained=explain)
     if output is not None:
         with output.open("wb") as file:
             np.savez(file, **{f"output_{i}": array for i, array in enumerate(report.outputs)})

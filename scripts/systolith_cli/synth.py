@@ -51,4 +51,4 @@ def synth(
         report = synthesise_config(accelerator, board, out, seed,
                                    lambda what, fraction: activities.update(0, fraction, f"{text}: {what}"))
     screen.print(render_table(report))
-    write_json(json, report.to_json())
+    write_json(json, {**report.to_json(), "config": accelerator.name, "configuration": accelerator.as_dict()})

@@ -20,6 +20,7 @@ from systolith_golden.explanation import LayerExplanation, explain
 from systolith_golden.interpreter import run_outputs
 from systolith_sim.executor import Executor, MachineTarget
 from systolith_sim.network_run import SampleRun, simulate
+from systolith_sim.run_details import run_details
 from systolith_sim.samples import sample_shape
 from systolith_sim.witness import tflite_micro_outputs
 from systolith_spec.config import AcceleratorConfig
@@ -70,6 +71,12 @@ class InferenceReport:
         Where the predicted cycles go; empty unless asked for.
     counters : dict of str to int
         Performance counters of the first sample; RTL only.
+    configuration : dict
+        Fields of the configuration.
+    memory : dict of str to int
+        Of the simulated main memory: "latency" and "stall".
+    details : dict
+        Timeline, traffic and memory maps, see `run_details`; empty unless asked for.
     outputs : list of np.ndarray
         `outputs[i][s]` is output i of sample s, without a batch axis of 1. Not part of the JSON.
     """
@@ -91,14 +98,18 @@ class InferenceReport:
     layers: list[LayerReport]
     explanation: list[LayerExplanation] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
+    configuration: dict = field(default_factory=dict, repr=False)
+    memory: dict[str, int] = field(default_factory=dict)
+    details: dict = field(default_factory=dict, repr=False)
     outputs: list[np.ndarray] = field(default_factory=list, repr=False)
 
     def to_json(self) -> dict:
         """Plain values for a JSON file."""
         values = asdict(self)
         del values["outputs"]
-        if not self.explanation:
-            del values["explanation"]
+        for name in ("explanation", "details"):
+            if not values[name]:
+                del values[name]
         for entry, layer in zip(values.get("explanation", []), self.explanation, strict=True):
             entry["bound"] = layer.bound
         return values
@@ -166,7 +177,7 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
     waves : Path or None
         Waveform file to write (RTL).
     explained : bool
-        Fill `InferenceReport.explanation`.
+        Fill `explanation` and `details` of the report.
     batch : int
         Samples of one run, which share the loads of weights.
     progress : callable or None
@@ -220,6 +231,7 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
         predicted_cycles=predicted, macs=macs, utilization=_utilization(macs, cycles or predicted, config),
         dram_bytes_read=read, dram_bytes_written=written, host_ops=[layer.op for layer in image.layers if layer.host],
         layers=_layers(image, ends, cycles or predicted), counters=runs[0].counters if runs else {},
-        explanation=_explain(image, memory_latency) if explained else [],
+        explanation=_explain(image, memory_latency) if explained else [], configuration=config.as_dict(),
+        memory={"latency": memory_latency, "stall": stall}, details=run_details(image, memory_latency) if explained else {},
         outputs=[np.stack([result[i].reshape(sample_shape(graph.tensors[index])) for result in results])
                  for i, index in enumerate(graph.outputs)])
