@@ -42,12 +42,13 @@ class Ice40SinglePortRam(SinglePortRam):
         m = Module()
         banks = -(-self.depth // self._CELL_DEPTH)
         bank, row = self.addr[14:], self.addr[:14]
-        chosen, shown = Signal(max(len(bank), 1)), Signal(self.width)
+        chosen = Signal(max(len(bank), 1), reset_less=True)
         with m.If(self.en & ~self.w_en.any()):
             m.d.sync += chosen.eq(bank)
         words = [self._bank(m, index, self.en & (bank == index), row) for index in range(banks)]
-        m.d.comb += shown.eq(Array(words)[chosen] if banks > 1 else words[0])
-        m.d.sync += self.r_data.eq(shown)
+        s1_data = Signal(self.width, reset_less=True)
+        m.d.sync += s1_data.eq(Array(words)[chosen] if banks > 1 else words[0])
+        m.d.comb += self.r_data.eq(s1_data)
         return m
 
     def _bank(self, m, index, enable, row):

@@ -67,7 +67,12 @@ class MultiplyAdd(Component):
             delayed = Signal.like(self.addend, name=f"s{stage}_addend", reset_less=True)
             m.d.sync += delayed.eq(addend)
             addend = delayed
-        m.d.sync += self.total.eq(sum(products, addend))
+        # As in the cells, in a tree.
+        while len(products) > 1:
+            products = [sum(products[index:index + 2]) for index in range(0, len(products), 2)]
+        s2_total = Signal.like(self.total, reset_less=True)
+        m.d.sync += s2_total.eq(addend + products[0])
+        m.d.comb += self.total.eq(s2_total)
         return m
 
     @staticmethod

@@ -58,5 +58,7 @@ class SinglePortRam(Component):
             write.addr.eq(self.addr), write.data.eq(self.w_data), write.en.eq(Mux(self.en, self.w_en, 0)),
             read.addr.eq(self.addr), read.en.eq(self.en & ~self.w_en.any()),
         ]
-        m.d.sync += self.r_data.eq(read.data)
+        s1_data = Signal(self.width, reset_less=True)
+        m.d.sync += s1_data.eq(read.data)
+        m.d.comb += self.r_data.eq(s1_data)
         return m
