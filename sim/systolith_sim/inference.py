@@ -56,7 +56,7 @@ class InferenceReport:
     bit_exact_tflite_micro : bool or None
         Whether the tensor level equals TensorFlow Lite Micro; None where that cannot run the network.
     cycles : int or None
-        From the start bit to the interrupt (the largest, should the runs differ); RTL only.
+        From the start bit to the interrupt (the largest, should the runs differ); RTL and boards only.
     predicted_cycles : int
     macs : int
         Useful multiply-accumulates.
@@ -70,7 +70,7 @@ class InferenceReport:
     explanation : list of LayerExplanation
         Where the predicted cycles go; empty unless asked for.
     counters : dict of str to int
-        Performance counters of the first sample; RTL only.
+        Performance counters of the first sample; RTL and boards only.
     configuration : dict
         Fields of the configuration.
     memory : dict of str to int
@@ -157,7 +157,8 @@ def _equal(first: Sequence[Sequence[np.ndarray]], second: Sequence[Sequence[np.n
 def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np.ndarray]], *, level: str = "rtl",
           model: Path | None = None, rounding: str = "double", memory_latency: int = 20, stall: int = 0, seed: int = 1,
           waves: Path | None = None, explained: bool = False, batch: int = 1,
-          progress: Callable[[int], None] | None = None) -> InferenceReport:
+          progress: Callable[[int], None] | None = None,
+          board: Callable[..., list[SampleRun]] | None = None) -> InferenceReport:
     """Compile a network, run samples and compare the results.
 
     Parameters
@@ -167,7 +168,7 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
     samples : sequence of sequences of np.ndarray
         For each sample one array per network input.
     level : str
-        One of `LEVELS`.
+        One of `LEVELS`, or "board".
     model : Path or None
         The file that `graph` was read from, for TensorFlow Lite Micro.
     rounding : str
@@ -182,6 +183,9 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
         Samples of one run, which share the loads of weights.
     progress : callable or None
         Called with the number of samples done.
+    board : callable or None
+        For level "board": called with image, graph, inputs of each run and `progress`, returns the runs. What it measures are
+        cycles and counters of whole programs; cycles of layers are predicted.
 
     Raises
     ------
@@ -205,13 +209,16 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
     if level == "rtl":
         runs = simulate(image, whole, inputs, memory_latency=memory_latency, stall=stall, seed=seed, waves=waves,
                         progress=progress)
-        results = [run.outputs for run in runs]
-        read, written = (runs[0].counters[name] for name in ("BYTES_READ", "BYTES_WRITTEN"))
+    elif level == "board":
+        runs = board(image, whole, inputs, progress=progress)
     elif level == "machine":
         executor = Executor(image, whole, MachineTarget(image, check_hazards=True))
         results = [executor.infer_now(sample) for sample in inputs]
     else:
         results = golden
+    if runs:
+        results = [run.outputs for run in runs]
+        read, written = (runs[0].counters[name] for name in ("BYTES_READ", "BYTES_WRITTEN"))
     if batch > 1 and level != "tensor":
         results = [result for outputs, group in zip(results, groups, strict=True)
                    for result in split_outputs(outputs, len(group))]
@@ -221,7 +228,7 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
         layer_ends = prediction.per_layer | prediction.per_layer_compute
         ends |= {layer: offset + end for layer, end in layer_ends.items()}
         offset += prediction.total
-    if runs:
+    if runs and runs[0].layer_ends:
         ends = runs[0].layer_ends
     macs = sum(layer.macs for layer in image.layers)
     matches = None if reference is None else _equal(golden, reference)
