@@ -67,7 +67,7 @@ def _clamped(value, low, high):
     return Mux(value < low, low, Mux(value > high, high, value))
 
 
-def _rounding_shift(bench, width=82):
+def _rounding_shift(bench, width=32):
     m = bench.m
     m.submodules.dut = dut = RoundingShift(width=width, result_width=width + 1)
     bench.drive(dut.amount, dut.value, dut.rounding)
@@ -125,7 +125,7 @@ def _finish(bench):
     lane.result = Signal(signed(8))
     product, right = bench.free(signed(63), "product"), bench.free(5, "right")
     high = RequantizerLane._high(lane, m, product[16:].as_signed(), product[:16].any(), right == 0)
-    m.submodules.shift = shift = RoundingShift(width=82, result_width=10)
+    m.submodules.shift = shift = RoundingShift(width=32, result_width=10)
     m.d.comb += [shift.amount.eq(right), shift.value.eq(high), shift.rounding.eq(delay(m, lane.rounding, 1, name="s"))]
     RequantizerLane._finish(lane, m, shift)
     cycles = RequantizerLane.latency - RequantizerLane.rounding_cycle
@@ -235,6 +235,5 @@ PROOFS = [
                         replacement="delay(m, control.zero_out, RequantizerLane.zero_cycle - 1")),
     Proof(name="array", module="aligned_array", build=_array, bound=14, unroll=True, reset=False,
           claim="sums are vector times matrix (3 x 2) under any schedule of tiles, swaps and vectors",
-          mutant=Mutant(module="processing_element", text="with m.If(self.swap):\n            m.d.sync += active.eq(shadow)",
-                        replacement="with m.If(self.swap):\n            m.d.sync += active.eq(travelling)")),
+          mutant=Mutant(module="processing_element", text="active.eq(shadow)", replacement="active.eq(element.weight)")),
 ]

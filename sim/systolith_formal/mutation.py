@@ -44,8 +44,8 @@ def mutated(mutant):
         If the text does not occur exactly once.
     """
     # All modules, so that none is imported later with the broken variant in it.
-    for found in pkgutil.iter_modules(systolith.__path__):
-        importlib.import_module(f"systolith.{found.name}")
+    for found in pkgutil.walk_packages(systolith.__path__, "systolith."):
+        importlib.import_module(found.name)
     original = importlib.import_module(f"systolith.{mutant.module}")
     source = inspect.getsource(original)
     if source.count(mutant.text) != 1:
