@@ -71,7 +71,7 @@ def test_impossible_clock():
         board_design(preset("tiny-4x4"), BOARDS["icebreaker"], clock_mhz=5000, accelerator=False)
 
 
-@pytest.mark.parametrize("name", ["ulx3s-85f", "icebreaker", "tang-nano-9k"])
+@pytest.mark.parametrize("name", ["orangecrab-25f", "icebreaker", pytest.param("tang-nano-9k", marks=pytest.mark.slow)])
 def test_from_rtl_to_bitstream(name, tmp_path):
     """The shell of a board of each family, with two seeds."""
     result = invoke("synth", "--board", name, "--no-accelerator", "--out", tmp_path / "out", "--json", tmp_path / "r.json",

@@ -189,6 +189,13 @@ def test_generic_style_needs_the_same_blocks(cache, tmp_path):
     assert report.ff <= 9 + ram_register + operands + products + 2 * 24 + 1
 
 
+def test_too_slow_for_its_clock(toy_run):
+    report, _, _ = toy_run
+    assert not report.too_slow  # no bitstream
+    assert dataclasses.replace(report, bitstream="fpga.bit", target_mhz=report.fmax_mhz + 1).too_slow
+    assert not dataclasses.replace(report, bitstream="fpga.bit", target_mhz=report.fmax_mhz).too_slow
+
+
 def test_bitstream_with_pins(cache, tmp_path):
     report = synthesise(BLINKER, "top", ULX3S, tmp_path, constraints=BLINKER_PINS)
     assert (report.mode, report.lut, report.ff) == ("board", 1, 1)

@@ -113,8 +113,7 @@ class _Flow:
 
     def cache_entry(self, seed):
         """Folder of the cache for the result with a seed."""
-        board = {**asdict(self.board), "lights": None}  # its names are those of the ports in `constraints`
-        parts = [_FLOW, self.verilog, self.top, board, seed, self.frequency_mhz, self.constraints, self.versions]
+        parts = [_FLOW, self.verilog, self.top, asdict(self.board), seed, self.frequency_mhz, self.constraints, self.versions]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         return cache_folder() / "synthesis" / key
 
