@@ -137,13 +137,24 @@ def test_timing(toy_run):
     assert all(segment["cell"] for segment in report.critical_path)
 
 
+def test_slow_inputs(toy_run):
+    report, _, _ = toy_run
+    arrivals = [entry["ns"] for entry in report.slow_inputs]
+    assert arrivals == sorted(arrivals, reverse=True) and len(arrivals) > 3
+    end = report.critical_path[-1]["cell"].rpartition(".")[0]
+    setup = report.critical_path[-1]["ns"]
+    slowest = [entry for entry in report.slow_inputs if entry["ns"] == arrivals[0]]
+    assert end in [entry["cell"].rpartition(".")[0] for entry in slowest]
+    assert arrivals[0] + setup == pytest.approx(1000 / report.fmax_mhz, rel=0.02)
+
+
 def test_report_file(toy_run):
     report, folder, _ = toy_run
     values = json.loads((folder / "report.json").read_text())
     assert values == report.to_json()
     assert set(values) == {
-        "device", "lut", "ff", "dsp", "bram", "fmax_mhz", "target_mhz", "critical_path", "advice", "hierarchy", "bitstream",
-        "mode", "board", "seed", "seeds", "tools", "usage",
+        "device", "lut", "ff", "dsp", "bram", "fmax_mhz", "target_mhz", "critical_path", "slow_inputs", "advice", "hierarchy",
+        "bitstream", "mode", "board", "seed", "seeds", "tools", "usage",
     }  # fmt: skip
     assert values["mode"] == "out-of-context"
     assert values["bitstream"] is None
