@@ -104,3 +104,11 @@ def test_advice():
     assert wires.startswith("Limit: a.b. 87% of the path is wires, the longest 4.0 ns (wide_enable): try --seeds")
     assert "5 levels of logic" in advice([segment("logic", 1.0)] * 5)
     assert "3.9 ns in clk-to-q at cell [LUT4].A" in advice([segment("clk-to-q", 3.9), segment("routing", 1.0)])
+
+
+@pytest.mark.parametrize("name", ["tang-nano-9k", "tang-primer-20k"])
+def test_pins_out_of_context(name):
+    """Gowin's tools want pins for the wrapper too: oscillator, receive, transmit."""
+    clock, rx, tx, _ = PINS[name]
+    assert TOOLCHAINS["gowin"].harness_constraints(BOARDS[name]) == (
+        f'IO_LOC "clk" {clock};\nIO_LOC "serial_in" {rx};\nIO_LOC "serial_out" {tx};\n')
