@@ -160,7 +160,8 @@ class GowinPll(_Pll):
         m.submodules.pll = Instance(
             "rPLL",
             p_DEVICE=self._NAMES[self._device], p_FCLKIN=f"{self._input_mhz:g}", p_IDIV_SEL=reference - 1,
-            p_FBDIV_SEL=feedback - 1, p_ODIV_SEL=divider, p_DYN_IDIV_SEL="false", p_DYN_FBDIV_SEL="false", p_DYN_ODIV_SEL="false",
+            p_FBDIV_SEL=feedback - 1, p_ODIV_SEL=divider,
+            p_DYN_IDIV_SEL="false", p_DYN_FBDIV_SEL="false", p_DYN_ODIV_SEL="false",
             p_PSDA_SEL="0000", p_DUTYDA_SEL="1000", p_DYN_DA_EN="false", p_CLKFB_SEL="internal",
             p_CLKOUT_BYPASS="false", p_CLKOUTP_BYPASS="false", p_CLKOUTD_BYPASS="false", p_DYN_SDIV_SEL=2,
             p_CLKOUTD_SRC="CLKOUT", p_CLKOUTD3_SRC="CLKOUT",
