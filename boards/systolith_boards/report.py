@@ -64,7 +64,7 @@ class SynthesisReport:
     tools : dict
         Version of each tool.
     usage : dict
-        ``seconds`` (wall clock) and ``memory_mb`` of each tool when it ran.
+        ``seconds`` (wall clock), ``cpu_seconds`` and ``memory_mb`` of each tool when it ran.
     """
 
     device: str
