@@ -14,6 +14,7 @@ from systolith.window import Level, WindowWalker
 from systolith.window_access import WindowAccess
 from systolith_spec.column_mode import column_settle
 from systolith_spec.timing import MINIMUM_TILE_CYCLES
+from systolith_spec.widths import byte_coordinate_width
 
 __all__ = ["ActivationFeeder"]
 
@@ -103,6 +104,7 @@ class ActivationFeeder(Component):
         """Add walker and address computation; return the stream of accesses."""
         config = self.config
         address_width = ceil_log2(config.activation_bytes)
+        byte_width = byte_coordinate_width(config)
         entry_shape = Shape.cast(range(config.accumulator_entries))
         m.submodules.walker = walker = WindowWalker(
             levels=(
@@ -113,14 +115,14 @@ class ActivationFeeder(Component):
                 Level(name="y", kind="row"),
                 Level(name="x", kind="byte"),
             ),
-            address_width=address_width,
+            address_width=address_width, byte_width=byte_width,
             context_shape=data.StructLayout({
-                "pad": signed(8), "rows": 16, "row_bytes": 24,
+                "pad": signed(8), "rows": 16, "row_bytes": byte_width - 1,
                 "accumulate": 1, "accumulator": entry_shape, "block_step": entry_shape,
                 **self._column_context(),
             }))
         m.submodules.access = access = WindowAccess(
-            lanes=config.rows, address_width=address_width,
+            lanes=config.rows, address_width=address_width, byte_width=byte_width,
             context_shape=data.StructLayout({
                 "pad": signed(8), "swap": 1, "entry": entry_shape, "overwrite": 1, "update": 1, "final": 1,
                 **({"column": 1, "settle": 1, "line": range(config.line_depth)} if config.depthwise_streams else {}),

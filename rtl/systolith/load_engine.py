@@ -9,11 +9,12 @@ from systolith.axi import AXI_ID_LOAD, axi_address_layout, axi_read_signature
 from systolith.burst_splitter import BurstSplitter, burst_layout
 from systolith.dma_errors import DmaErrors
 from systolith.ports import ActivationWritePort, DmaError, ParameterWritePort, WeightWritePort
-from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH, command_layout
+from systolith.shapes import MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
 from systolith.transfer_walker import TransferWalker
 from systolith_spec.commands import Space
 from systolith_spec.registers import ErrorCode
+from systolith_spec.widths import buffer_address_width
 
 __all__ = ["LoadEngine"]
 
@@ -129,13 +130,13 @@ class LoadEngine(Component):
         step = config.axi_bytes
         current = Signal(burst_layout(config), reset_less=True)
         current_valid = Signal()
-        buffer = Signal(ADDRESS_WIDTH, reset_less=True)
+        buffer = Signal(buffer_address_width(config), reset_less=True)
         first_beat = Signal(reset_less=True)
         last_beat = Signal(reset_less=True)
         head = data.View(burst_layout(config), plan.r_data)
         read = self.axi.r
         write_layout = data.StructLayout(
-            {"addr": ADDRESS_WIDTH, "data": config.axi_data_width, "mask": step, "space": 2, "last": 1}
+            {"addr": len(buffer), "data": config.axi_data_width, "mask": step, "space": 2, "last": 1}
         )
         m.submodules.writes = writes = StreamBuffer(shape=write_layout)
         fire = Signal()

@@ -9,10 +9,11 @@ from systolith.axi import axi_address_layout, axi_write_signature
 from systolith.burst_splitter import BurstSplitter, burst_layout
 from systolith.dma_errors import DmaErrors
 from systolith.ports import ActivationReadPort, DmaError
-from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH, command_layout
+from systolith.shapes import MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
 from systolith.transfer_walker import TransferWalker
 from systolith_spec.registers import ErrorCode
+from systolith_spec.widths import buffer_address_width
 
 __all__ = ["StoreEngine"]
 
@@ -121,7 +122,7 @@ class StoreEngine(Component):
         step = config.axi_bytes
         current = Signal(burst_layout(config), reset_less=True)
         current_valid = Signal()
-        buffer = Signal(ADDRESS_WIDTH, reset_less=True)
+        buffer = Signal(buffer_address_width(config), reset_less=True)
         first_beat = Signal(reset_less=True)
         last_beat = Signal(reset_less=True)
         credits = Signal(range(_BEATS_IN_FLIGHT + 1), init=_BEATS_IN_FLIGHT)
@@ -129,7 +130,7 @@ class StoreEngine(Component):
         strobe = Signal(step)
         fire = Signal()
         # A register: the grant of the buffer ends here.
-        m.submodules.read = read = StreamBuffer(shape=ADDRESS_WIDTH)
+        m.submodules.read = read = StreamBuffer(shape=buffer.shape())
         m.d.comb += [
             read.i.payload.eq(buffer),
             read.i.valid.eq(current_valid & credits.any()),

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 
 from systolith.group_counter import GroupCounter
 from systolith.shapes import command_layout
+from systolith.vector_constants import SLOT_WIDTH
 from systolith.vector_walk import walk_layout
 from systolith_spec.commands import Opcode
 from systolith_spec.vector_timing import VECTOR_COMMANDS_IN_FLIGHT, vector_division
@@ -92,6 +93,7 @@ class VectorDispatcher(Component):
         bank = held.vector.bank
         bank_used = Array(count != 0 for count in users)[bank]
         s1_started = Signal()
+        slot = Signal(SLOT_WIDTH)
         others = s1_started | order.r_rdy
         waits = Mux(held.params.softmax, others, bank_used) if self.config.softmax else bank_used
 
@@ -103,6 +105,7 @@ class VectorDispatcher(Component):
             self.walk.payload.vector.eq(held.vector),
             self.walk.payload.groups.eq(groups.groups),
             self.walk.payload.tail.eq(groups.tail),
+            self.walk.payload.slot.eq(slot),
             self.walk.valid.eq(
                 held_valid
                 & ~is_params
@@ -118,6 +121,8 @@ class VectorDispatcher(Component):
             m.d.sync += [held.eq(self.command.payload), held_valid.eq(1)]
         with m.Elif(started):
             m.d.sync += held_valid.eq(0)
+        with m.If(self.walk.valid & self.walk.ready):
+            m.d.sync += slot.eq(slot + 1)
 
         # The books are kept a cycle late, which no one sees: starts are two cycles apart.
         s1_params, s1_bank = Signal(), Signal()

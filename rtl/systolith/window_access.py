@@ -27,7 +27,8 @@ class WindowAccess(Component):
     address_width : int
         Bits of the address; addition is modulo ``2 ** address_width``.
     row_width, byte_width : int
-        Bits of the signed coordinates, as in :class:`~systolith.window.WindowWalker`.
+        Bits of the signed coordinates, as in :class:`~systolith.window.WindowWalker`; ``row_bytes`` has one less
+        than a byte coordinate.
     context_shape : shape-like
         Data that stays with a position.
 
@@ -50,7 +51,7 @@ class WindowAccess(Component):
         self._context_shape = context_shape
         self._position_shape = data.StructLayout({
             "row": signed(row_width), "row_addr": unsigned(address_width), "byte": signed(byte_width),
-            "rows": unsigned(16), "row_bytes": unsigned(ADDRESS_WIDTH), "context": context_shape,
+            "rows": unsigned(16), "row_bytes": unsigned(byte_width - 1), "context": context_shape,
         })
         self._access_shape = data.StructLayout({
             "addr": unsigned(address_width), "mask": unsigned(lanes), "context": context_shape,
