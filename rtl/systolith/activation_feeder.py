@@ -166,16 +166,16 @@ class ActivationFeeder(Component):
     def _column_mode(self, m, walker, access):
         """Select the positions that give sums; notice that lines change their length."""
         command, loaded = self.command.payload, walker.command.payload.context
-        line = Signal.like(command.x_count)
-        with m.If(self.command.valid & self.command.ready & command.column_mode):
-            m.d.sync += line.eq(command.x_count)
+        line = Signal.like(loaded.line)
         m.d.comb += [
             loaded.no_skip.eq(command.skip_rows == 0),
-            loaded.new_line.eq(command.x_count != line),
+            loaded.new_line.eq(loaded.line != line),
             loaded.line.eq(command.x_count + (self.config.depthwise_taps - LineBuffer.base_delay)),
         ]
         m.submodules.selector = selector = ColumnSelector()
         position, fields = walker.o.payload, walker.o.payload.context
+        with m.If(walker.o.valid & fields.column_mode):
+            m.d.sync += line.eq(fields.line)
         m.d.comb += [
             [getattr(selector, name).eq(fields[name])
              for name in ("skip_rows", "no_skip", "valid_columns", "column_step")],

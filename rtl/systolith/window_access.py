@@ -87,7 +87,8 @@ class WindowAccess(Component):
         s1_context = Signal(self._context_shape, reset_less=True)
         s2 = Signal(s2_shape, reset_less=True)
         m.d.comb += [
-            proceed.eq(~s2_valid | skid.i.ready),
+            # A register; bubbles wait like anything else.
+            proceed.eq(skid.i.ready),
             self.i.ready.eq(proceed),
             skid.i.valid.eq(s2_valid),
             skid.i.payload.eq(s2),
