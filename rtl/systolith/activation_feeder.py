@@ -138,7 +138,7 @@ class ActivationFeeder(Component):
         ]
 
         position, fields = walker.o.payload, walker.o.payload.context
-        first, last = position.first, position.last
+        first = position.first
         first_of_tile = first.y & first.x
         first_of_block = first.ky & first.kx & first.chunk
         m.d.comb += [
@@ -148,7 +148,7 @@ class ActivationFeeder(Component):
             access.i.payload.context.pad.eq(fields.pad),
             access.i.payload.context.swap.eq(first_of_tile),
             access.i.payload.context.overwrite.eq(first_of_block & ~fields.accumulate),
-            access.i.payload.context.final.eq(last.as_value().all()),
+            access.i.payload.context.final.eq(position.over.block),
             access.i.payload.context.update.eq(1),
         ]
         if config.depthwise_streams:

@@ -130,41 +130,39 @@ class VectorWalk(Component):
             *(walker.command.payload.context[name].eq(self.command.payload[name]) for name in ("tail", "slot")),
         ]
         # The counters are loaded whenever the walker may take a command: no need to look at command.valid.
-        step, *_ = self._flags(walker)
-        load = step & (~walker.o.valid | walker.o.payload.last.as_value().all())
-        entry, column_group = self._count_entries(m, walker, load)
-        addr = self._count_destinations(m, walker, load)
+        fresh = walker.o.payload.over.y | ~walker.o.valid
+        entry, column_group = self._count_entries(m, walker, fresh)
+        addr = self._count_destinations(m, walker, fresh)
         issue = self._describe(m, walker, addr, column_group)
         self._address(m, walker, entry, issue)
         return m
 
     def _flags(self, walker):
-        """Position (if any) consumed, end of reduction, last group, last pixel of the row, last row."""
-        last = walker.o.payload.last
+        """Position (if any) consumed; its reduction, its pixel, its row and all rows are complete."""
+        over = walker.o.payload.over
         step = walker.o.ready | ~walker.o.valid
-        end = last.ky & last.kx if self.config.pooling else Const(1)
-        return step, end, last.group, last.x, last.y
+        return step, over.ky if self.config.pooling else Const(1), over.group, over.x, over.y
 
-    def _count_entries(self, m, walker, load):
+    def _count_entries(self, m, walker, fresh):
         """Accumulator entry of the position and group within it."""
         blocks = self.config.cols // self.config.vector_lanes
         entry, pixel = Signal(16, reset_less=True), Signal(16, reset_less=True)
         column_group = Signal(range(blocks), reset_less=True)
-        step, end, last_group, _, _ = self._flags(walker)
+        step, end, pixel_over, _, _ = self._flags(walker)
         next_pixel = (pixel + 1)[:16]
-        with m.If(load):
-            base = self.command.payload.vector.base
-            m.d.sync += [entry.eq(base), pixel.eq(base), column_group.eq(0)]
-        with m.Elif(step & end):
-            with m.If(last_group):
+        with m.If(step):
+            with m.If(fresh):
+                base = self.command.payload.vector.base
+                m.d.sync += [entry.eq(base), pixel.eq(base), column_group.eq(0)]
+            with m.Elif(pixel_over):
                 m.d.sync += [pixel.eq(next_pixel), entry.eq(next_pixel), column_group.eq(0)]
-            with m.Elif(column_group == blocks - 1):
+            with m.Elif(end & (column_group == blocks - 1)):
                 m.d.sync += [entry.eq(entry + walker.o.payload.context.block_step), column_group.eq(0)]
-            with m.Else():
+            with m.Elif(end):
                 m.d.sync += column_group.eq(column_group + 1)
         return entry, column_group
 
-    def _count_destinations(self, m, walker, load):
+    def _count_destinations(self, m, walker, fresh):
         """Address of the result of the position."""
         context = walker.o.payload.context
         width = ceil_log2(self.config.activation_bytes)
@@ -172,26 +170,26 @@ class VectorWalk(Component):
             Signal(width, name=f"destination_{name}", reset_less=True)
             for name in ("row", "pixel", "addr")
         )
-        step, end, last_group, last_x, _ = self._flags(walker)
+        step, end, pixel_over, row_over, _ = self._flags(walker)
         next_row = (row + context.destination_y)[:width]
         next_pixel = (pixel + context.destination_x)[:width]
-        with m.If(load):
-            start = self.command.payload.vector.destination
-            m.d.sync += [row.eq(start), pixel.eq(start), addr.eq(start)]
-        with m.Elif(step & end):
-            with m.If(~last_group):
-                m.d.sync += addr.eq(addr + self.config.vector_lanes)
-            with m.Elif(~last_x):
-                m.d.sync += [pixel.eq(next_pixel), addr.eq(next_pixel)]
-            with m.Else():
+        with m.If(step):
+            with m.If(fresh):
+                start = self.command.payload.vector.destination
+                m.d.sync += [row.eq(start), pixel.eq(start), addr.eq(start)]
+            with m.Elif(row_over):
                 m.d.sync += [row.eq(next_row), pixel.eq(next_row), addr.eq(next_row)]
+            with m.Elif(pixel_over):
+                m.d.sync += [pixel.eq(next_pixel), addr.eq(next_pixel)]
+            with m.Elif(end):
+                m.d.sync += addr.eq(addr + self.config.vector_lanes)
         return addr
 
     def _describe(self, m, walker, addr, column_group):
         """Everything about the position but its address and mask."""
         position = walker.o.payload
         context = position.context
-        _, end, last_group, last_x, last_y = self._flags(walker)
+        _, end, _, _, over = self._flags(walker)
         issue = Signal(issue_layout(self.config))
         element, destination = issue.element, issue.destination
         m.d.comb += [
@@ -202,9 +200,9 @@ class VectorWalk(Component):
             element.group.eq(position.index.group),
             element.column_group.eq(column_group),
             destination.addr.eq(addr),
-            destination.lanes.eq(Mux(last_group, context.tail, self.config.vector_lanes)),
+            destination.lanes.eq(Mux(position.last.group, context.tail, self.config.vector_lanes)),
             destination.bank.eq(context.bank),
-            destination.command_last.eq(end & last_group & last_x & last_y),
+            destination.command_last.eq(over),
         ]
         if self.config.pooling:
             m.d.comb += [

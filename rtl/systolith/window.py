@@ -81,7 +81,7 @@ class WindowWalker(Component):
         ``<name>_row_step`` and ``<name>_addr_step``, or ``<name>_byte_step``; ``context``.
     o : ``Out(stream.Signature(position_shape))``
         Positions: ``row``, ``row_addr``, ``byte``, ``first.<name>`` and ``last.<name>`` (the level is at its
-        first or last iteration), ``index.<name>`` for levels with ``index``, ``context``.
+        first or last iteration), ``over.<name>`` (it and all levels inside are at their last), ``index.<name>`` for levels with ``index``, ``context``.
 
     Raises
     ------
@@ -118,6 +118,7 @@ class WindowWalker(Component):
             "byte": signed(byte_width),
             "first": flags,
             "last": flags,
+            "over": flags,
             "index": data.StructLayout({level.name: level.count_width for level in levels if level.index}),
             "context": context_shape,
         })
@@ -168,7 +169,8 @@ class WindowWalker(Component):
     def elaborate(self, platform):
         m = Module()
         command, held = self.command.payload, Signal(self.command_shape, reset_less=True)
-        active, proceed, fresh, final = Signal(), Signal(), Signal(), Signal(reset_less=True)
+        active, proceed, fresh = Signal(), Signal(), Signal()
+        final = self.o.payload.over[self.levels[0].name]
         m.d.comb += [
             self.o.valid.eq(active),
             # Registers change when a position has been taken or there is none; only then is o.ready looked at.
@@ -180,30 +182,31 @@ class WindowWalker(Component):
         with m.If(proceed & fresh):
             m.d.sync += [active.eq(self.command.valid), held.eq(command)]
 
-        step = self._flags(m, command, proceed, fresh, final)
+        step = self._flags(m, command, proceed, fresh)
         self._walk(m, "row", "row_step", "first_row", self.o.payload.row, held, proceed, fresh, step)
         self._walk(m, "row", "addr_step", "base", self.o.payload.row_addr, held, proceed, fresh, step)
         self._walk(m, "byte", "byte_step", "first_byte", self.o.payload.byte, held, proceed, fresh, step)
         return m
 
-    def _flags(self, m, command, proceed, fresh, final):
+    def _flags(self, m, command, proceed, fresh):
         """Count the levels; return for each whether it takes a step, provided that none outside of it does.
 
-        Whether all levels inside a level are at their last iteration (``inside``; ``final``: all levels) is a
-        register, like everything that selects the next position. It is found from the position before: of the
-        levels with more than one iteration the innermost must be one step before its last, all others at it.
-        When the levels inside restart, they are at their last iteration if each has a single one (``alone``).
+        Whether all levels inside a level are at their last iteration (``inside``, the ``over`` of the next level) is
+        a register, like everything that selects the next position. It is found from the position before: of the
+        levels with more than one iteration the innermost must be one step before its last, all others at it. When
+        the levels inside restart, they are at their last iteration if each has a single one (``alone``).
         """
         step = []
         inside = alone = single = settled = Const(1, 1)
         for level in reversed(self.levels):
-            enclosing = final if level is self.levels[0] else Signal(name=f"{level.name}_over", reset_less=True)
-            only, next_last = self._count(m, level, command, proceed, fresh, inside, enclosing)
+            over = Signal(name=f"{level.name}_over", reset_less=True)
+            m.d.comb += self.o.payload.over[level.name].eq(over)
+            only, next_last = self._count(m, level, command, proceed, fresh, inside, over)
             step.insert(0, inside)
             single = single & (command[f"{level.name}_count"] == 1)
             settled = settled & Mux(alone & ~only, next_last, self.o.payload.last[level.name])
             # From here on for the level outside: "inside" includes this one.
-            inside, alone = enclosing, Signal(name=f"{level.name}_alone", reset_less=True)
+            inside, alone = over, Signal(name=f"{level.name}_alone", reset_less=True)
             with m.If(proceed):
                 with m.If(fresh):
                     m.d.sync += [inside.eq(single), alone.eq(single)]
