@@ -26,8 +26,8 @@ class LoadEngine(Component):
     bursts whose data is still to come; at most ``config.outstanding_reads`` are in flight. The plan
     (:class:`~systolith.burst_beats.BurstBeats`) says for each read beat where it goes: lane 0 of a beat is buffer
     address ``buffer - memory % axi_bytes`` plus the beats before, lanes outside the run are masked, and the
-    unaligned write port of the activation buffer shifts the bytes. A two-deep buffer keeps the write port's ``ready`` out of the read
-    channel.
+    unaligned write port of the activation buffer shifts the bytes. A two-deep buffer keeps the
+    write port's ``ready`` out of the read channel.
 
     Parameters
     ----------

@@ -64,7 +64,10 @@ class ParameterBuffer(Component):
         rams = []
         for side in range(sides):
             m.submodules[f"ram_{side}"] = ram = block_ram(
-                style=self.config.multiplier_style, width=64, depth=(1 << pair_width) // sides, granularity=None if halves == 1 else 32
+                style=self.config.multiplier_style,
+                width=64,
+                depth=(1 << pair_width) // sides,
+                granularity=None if halves == 1 else 32,
             )
             m.d.comb += [
                 ram.r_addr.eq(read_pair[side_width:]),

@@ -81,7 +81,8 @@ class WindowWalker(Component):
         ``<name>_row_step`` and ``<name>_addr_step``, or ``<name>_byte_step``; ``context``.
     o : ``Out(stream.Signature(position_shape))``
         Positions: ``row``, ``row_addr``, ``byte``, ``first.<name>`` and ``last.<name>`` (the level is at its
-        first or last iteration), ``over.<name>`` (it and all levels inside are at their last), ``index.<name>`` for levels with ``index``, ``context``.
+        first or last iteration), ``over.<name>`` (it and all levels inside are at their last),
+        ``index.<name>`` for levels with ``index``, ``context``.
 
     Raises
     ------
