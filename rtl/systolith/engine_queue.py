@@ -21,7 +21,8 @@ class EngineQueue(Component):
     Dataflow: the beats of a command go into a block RAM; a reader moves the oldest command, beat by beat, into
     registers of its own while the engine works on the one before (bits that the engine does not look at cost
     nothing); the gate takes all tokens of the ``wait`` mask in one cycle and then offers the command.
-    ``signal`` and ``layer`` of an offered command go to a small FIFO, whose head is used up by ``retire``. There is no flush: reset the component.
+    ``signal`` and ``layer`` of an offered command go to a small FIFO, whose head is used up by ``retire``. There is
+    no flush: reset the component.
 
     Parameters
     ----------
