@@ -44,5 +44,23 @@ benchmarks: $(READY) ## write docs/benchmarks.json anew: cycles of each benchmar
 performance: $(READY) ## measure and draw docs/performance.md (about ten minutes)
 	@$(BIN)/python scripts/generate_performance.py
 
+.PHONY: reports
+SYSTOLITH_MODELS ?= ../shared/models
+NETWORKS ?= pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8
+CONFIG ?= small-8x8
+reports: $(READY) ## a report of each MLPerf Tiny network in build/reports, from runs on the RTL
+	@for network in $(NETWORKS); do \
+		$(BIN)/systolith run $(SYSTOLITH_MODELS)/$$network.tflite --config $(CONFIG) --json build/$$network.json && \
+		$(BIN)/systolith report build/$$network.json --out build/reports/$$network || exit 1; \
+	done
+
+.PHONY: fuzz
+$(VENV)/.fuzz: $(READY) requirements-fuzz.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-fuzz.lock
+	@touch $@
+
+fuzz: $(VENV)/.fuzz ## 100 000 damaged .tflite and image files (about ten minutes)
+	@$(BIN)/python -m systolith_sim.fuzz --record --json build/fuzz.json
+
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis

@@ -669,6 +669,31 @@ def test_optional_units_are_checked():
         Program(plain).add("VECTOR", **POOL, operand_scale=1).run()
     with pytest.raises(MachineError, match="source must be 0 in a configuration without pooling"):
         Program(replace(plain, pooling=False)).add("VECTOR", **POOL).run()
+    with pytest.raises(MachineError, match="softmax must be 0 in a configuration without softmax"):
+        Program(plain).params(softmax=1).run()
+    with pytest.raises(MachineError, match="column_mode must be 0 in a configuration without depthwise_streams"):
+        Program(plain).add("COMPUTE", **STREAM, column_mode=1).run()
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "limit"),
+    [
+        ("LOAD", {**RUN, "count_1": 65535, "count_2": 65535}, "4194304"),
+        ("STORE", {**RUN, "count_1": 65535, "count_2": 65535, "memory": 32768}, "4194304"),
+        ("COMPUTE", {**STREAM, "y_count": 65535, "x_count": 65535}, "67108864"),
+        ("VECTOR", {**POOL, "y_count": 65535, "ky_count": 255, "kx_count": 255}, "67108864"),
+        ("VECTOR", {**POOL, "source": 0, "y_count": 65535, "x_count": 65535}, "67108864"),
+    ],
+)
+def test_a_command_must_not_take_all_memory(name, fields, limit):
+    program = Program(ODD).params().load(np.ones(64, np.int8), 0, 1).add(name, **fields)
+    with pytest.raises(MachineError, match=f"work must be at most {limit} bytes for one command, not "):
+        program.run()
+
+
+def test_memory_is_at_most_two_gibibytes():
+    with pytest.raises(ValueError, match="^Memory and limit must be at most 2147483648 bytes"):
+        Machine(ODD, bytearray(8192), limit=(1 << 31) + 1)
 
 
 def test_undefined_reads_are_found():

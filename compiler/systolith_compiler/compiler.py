@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from systolith_golden.cycles import predict
-from systolith_spec.commands import Rounding
+from systolith_spec.commands import FieldError, Rounding
 from systolith_spec.config import AcceleratorConfig
 
 from .column_strips import use_column_strips
 from .emitter import Emitter, PlanError
-from .graph import Graph, UnsupportedError
+from .graph import Graph, ModelError, UnsupportedError
 from .image import Image, LayerRecord, Step, TensorRecord
 from .layers import HostLayer, Layer, Storage, WindowLayer
 from .lowering import Lowered, lower
@@ -45,6 +45,8 @@ def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "d
     ------
     UnsupportedError
         An operator cannot be executed, or cannot be cut into tiles that fit the buffers.
+    ModelError
+        The tensors of an operator do not fit together, or a layer is too large for the fields of commands.
     """
     on_host: set[int] = set()
     in_strips = True
@@ -60,6 +62,8 @@ def compile_graph(graph: Graph, config: AcceleratorConfig, *, rounding: str = "d
                 return _Compilation(lowered, config, placement, rounding).image()
             except _LayerError as error:
                 failure = error
+            except FieldError as error:
+                raise ModelError(f"{graph.name}: a layer is too large for the commands: {error}") from None
         if strips:
             in_strips = False
             continue

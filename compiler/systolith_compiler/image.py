@@ -2,7 +2,8 @@
 
 Layout: 8 bytes magic ``SYSTOLTH``, then little-endian uint32 format version, uint32 header length, uint32
 CRC-32 of header and contents, the header (JSON, UTF-8), and the contents of main memory. The header holds the
-configuration, the programs and host operators in order, the tensor table and the layers.
+configuration, the programs and host operators in order, the tensor table and the layers. A reader trusts
+nothing: whatever `Image.load` returns has passed `Image.check`.
 """
 
 import json
@@ -13,69 +14,19 @@ from pathlib import Path
 
 import numpy as np
 
+from systolith_golden.command_check import LARGEST_OFFSET
 from systolith_spec.commands import COMMAND_BYTES
 from systolith_spec.config import AcceleratorConfig, ConfigurationError
+
+from .image_check import check_program, check_steps, check_tensors
+from .image_header import ImageError, LayerRecord, Step, TensorRecord, read_record, read_records, read_value
 
 __all__ = ["FORMAT_VERSION", "Image", "ImageError", "LayerRecord", "Step", "TensorRecord"]
 
 _MAGIC = b"SYSTOLTH"
 _PREFIX = struct.Struct("<8sIII")
 FORMAT_VERSION = 1
-
-
-class ImageError(Exception):
-    """An image file cannot be used; the message is one line that says why."""
-
-
-@dataclass(frozen=True)
-class TensorRecord:
-    """A tensor in main memory that the host writes or reads.
-
-    Attributes
-    ----------
-    index : int
-        Tensor index in the model.
-    name : str
-    shape : list of int
-    dtype : str
-        numpy name.
-    offset : int
-        Byte offset from the image's base.
-    scale, zero_point : float, int or None
-    """
-
-    index: int
-    name: str
-    shape: list[int]
-    dtype: str
-    offset: int
-    scale: float | None = None
-    zero_point: int | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
-
-
-@dataclass(frozen=True)
-class Step:
-    """A program on the accelerator (`operator` is None) or one operator on the host."""
-
-    program: int | None = None
-    commands: int = 0
-    operator: int | None = None
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """One layer, for reports."""
-
-    index: int
-    op: str
-    name: str
-    macs: int
-    host: bool = False
+_ROUNDINGS = ("double", "single")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +63,10 @@ class Image:
 
     def save(self, path: str | Path) -> None:
         """Write the image file."""
+        Path(path).write_bytes(self.serialize())
+
+    def serialize(self) -> bytes:
+        """Contents of the image file."""
         header = json.dumps({
             "model": self.model, "config": self.config.as_dict(), "rounding": self.rounding,
             "steps": [asdict(step) for step in self.steps], "inputs": [asdict(t) for t in self.inputs],
@@ -119,36 +74,79 @@ class Image:
             "layers": [asdict(layer) for layer in self.layers],
         }).encode()
         body = header + self.memory.tobytes()
-        Path(path).write_bytes(_PREFIX.pack(_MAGIC, FORMAT_VERSION, len(header), zlib.crc32(body)) + body)
+        return _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(header), zlib.crc32(body)) + body
 
     @classmethod
     def load(cls, path: str | Path) -> "Image":
-        """Read an image file.
-
-        Raises
-        ------
-        ImageError
-            It is not an image, damaged, or of another version.
-        """
+        """Read an image file; see `parse`."""
         try:
             data = Path(path).read_bytes()
         except OSError as error:
             raise ImageError(f"Cannot read {path}: {error.strerror}") from None
+        return cls.parse(data, origin=str(path))
+
+    @classmethod
+    def parse(cls, data: bytes, *, origin: str = "image") -> "Image":
+        """Read an image from memory. `origin` begins every error message.
+
+        Raises
+        ------
+        ImageError
+            It is not an image, damaged, of another version, or its contents break a rule.
+        """
         if len(data) < _PREFIX.size or data[:8] != _MAGIC:
-            raise ImageError(f"{path} is not an image file")
+            raise ImageError(f"{origin} is not an image file")
         _, version, length, checksum = _PREFIX.unpack_from(data)
         if version != FORMAT_VERSION:
-            raise ImageError(f"{path} has format version {version}, this program reads version {FORMAT_VERSION}")
+            raise ImageError(f"{origin} has format version {version}, this program reads version {FORMAT_VERSION}")
         body = data[_PREFIX.size:]
         if length > len(body) or zlib.crc32(body) != checksum:
-            raise ImageError(f"{path} is damaged: its checksum does not match")
+            raise ImageError(f"{origin} is damaged: its checksum does not match")
         try:
-            header = json.loads(body[:length])
-            return cls(
-                model=header["model"], config=AcceleratorConfig(**header["config"]), rounding=header["rounding"],
-                memory=np.frombuffer(body[length:], np.uint8), steps=[Step(**step) for step in header["steps"]],
-                inputs=[TensorRecord(**t) for t in header["inputs"]], outputs=[TensorRecord(**t) for t in header["outputs"]],
-                scratch=[TensorRecord(**t) for t in header["scratch"]],
-                layers=[LayerRecord(**layer) for layer in header["layers"]])
-        except (ValueError, KeyError, TypeError, ConfigurationError) as error:
-            raise ImageError(f"{path} has a header that cannot be used: {error}") from None
+            image = cls._from_header(_parse(body[:length]), np.frombuffer(body[length:], np.uint8))
+            image.check()
+        except (ImageError, ConfigurationError) as error:
+            raise ImageError(f"{origin} cannot be used: {error}") from None
+        return image
+
+    @classmethod
+    def _from_header(cls, header: dict, memory: np.ndarray) -> "Image":
+        for name in ("model", "rounding", "config", "steps", "inputs", "outputs", "scratch", "layers"):
+            if name not in header:
+                raise ImageError(f"the header must have {name!r}")
+        return cls(
+            model=read_value(header["model"], str, "model"), rounding=read_value(header["rounding"], str, "rounding"),
+            config=read_record(header["config"], AcceleratorConfig, "configuration"), memory=memory,
+            steps=read_records(header["steps"], Step, "step"), inputs=read_records(header["inputs"], TensorRecord, "input"),
+            outputs=read_records(header["outputs"], TensorRecord, "output"),
+            scratch=read_records(header["scratch"], TensorRecord, "scratch tensor"),
+            layers=read_records(header["layers"], LayerRecord, "layer"))
+
+    def check(self) -> None:
+        """Check that steps, tensors and commands fit the memory and the configuration.
+
+        Raises
+        ------
+        ImageError
+            What does not, and where.
+        """
+        size = self.memory.size
+        if size > LARGEST_OFFSET:
+            raise ImageError(f"memory must be at most {LARGEST_OFFSET} bytes, not {size}")
+        if self.rounding not in _ROUNDINGS:
+            raise ImageError(f"rounding must be one of {', '.join(_ROUNDINGS)}, not {self.rounding[:40]!r}")
+        programs = check_steps(self.steps, size)
+        check_tensors([*self.inputs, *self.outputs, *self.scratch], programs, size)
+        for program in programs:
+            check_program(self.config, self.memory, program, programs)
+
+
+def _parse(text: bytes) -> dict:
+    """The header's JSON object, without anything around it: a wrong length must not go unnoticed."""
+    try:
+        header = json.loads(text) if text[:1] == b"{" and text[-1:] == b"}" else None
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise ImageError("its header is not a JSON object")
+    return header

@@ -12,6 +12,7 @@ from systolith_golden.windows import output_size, same_padding
 from systolith_spec.commands import Rounding
 
 from .graph import Graph, Operator, Tensor, UnsupportedError
+from .graph_check import check_operators
 from .layers import HostLayer, Layer, MatrixLayer, Requantization, Residual, SoftmaxLayer, Storage, View, WindowLayer
 
 __all__ = ["Lowered", "lower"]
@@ -64,8 +65,11 @@ def lower(graph: Graph, *, rounding: Rounding = Rounding.DOUBLE, residual_add: b
     ------
     UnsupportedError
         An operator or type that neither the accelerator nor the host can execute.
+    ModelError
+        The tensors of an operator do not fit together.
     """
     check_supported(graph)
+    check_operators(graph)
     return _Lowering(graph, rounding, residual_add, pooling, softmax_channels, on_host).result
 
 
@@ -164,6 +168,8 @@ class _Lowering:
 
     def uniform(self, operator: Operator, multiplier: int, exponent: int, bias: int = 0, **changes) -> Requantization:
         """Requantisation with one entry for all channels."""
+        if exponent > 30:
+            raise UnsupportedError(self.graph, operator, "a requantisation factor of 2**30 or more cannot be applied")
         arrays = {"bias": np.array([bias]), "multiplier": np.array([multiplier]), "exponent": np.array([exponent])}
         return Requantization(**{**arrays, **self.clamp_of(operator), **changes})
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from systolith_golden.cycles import predict
+from systolith_spec.commands import FieldError
 
 from .depthwise_schedule import DepthwisePlan, DepthwiseSchedule, schedule_matrix
 from .emitter import Emitter, PlanError
@@ -124,7 +125,7 @@ class _Search:
                 self._plans[shape] = plan
                 self._scores[shape] = min(self._trial(plan, behind) for behind in self._plans_behind())
             return self._scores[shape]
-        except PlanError:
+        except (PlanError, FieldError):
             return 1 << 62, 0
 
     def _plans_behind(self) -> list[WindowPlan | None]:

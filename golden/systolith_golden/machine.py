@@ -6,6 +6,7 @@ order every pair of accesses that must not be swapped (`check_hazards`).
 """
 
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from systolith_spec.widths import largest_row_bytes
 
 from .arithmetic import INT32_MAX, INT32_MIN, requantize, wrap_int32
 from .column_product import column_product, column_reach, lanes_used, output_positions
+from .command_check import LARGEST_COMMAND, LARGEST_OFFSET, LARGEST_TRANSFER, missing_unit, transfer_extent
 from .hazard_tracker import HazardTracker
 from .machine_error import HazardError, MachineError
 from .tables import softmax_scale
@@ -130,6 +132,8 @@ class Machine:
             raise ValueError("Memory must be a bytearray or a writeable one-dimensional uint8 array")
         if base % 4096:
             raise ValueError(f"Base must be a multiple of 4096, not {base!r}")
+        if max(len(self.memory), limit) > LARGEST_OFFSET:
+            raise ValueError(f"Memory and limit must be at most {LARGEST_OFFSET} bytes, not {len(self.memory)} and {limit}")
         self.base = base
         self.limit = limit or max(0, len(self.memory) - base)
         self.check_hazards = check_hazards
@@ -201,6 +205,7 @@ class Machine:
             statistics.commands[engine.name] += 1
             layer = statistics.layer_commands.setdefault(fields["layer"], {e.name: 0 for e in Engine})
             layer[engine.name] += 1
+            self._check_units(fields)
             actions[command.opcode](fields)
             tokens.give(index, command.name, engine, fields["signal"])
             index += 1
@@ -233,6 +238,16 @@ class Machine:
     def _require_positive(self, fields: dict[str, int], *names: str) -> None:
         for name in names:
             self._require(fields[name] >= 1, name, "at least 1", fields[name])
+
+    def _check_units(self, fields: dict[str, int]) -> None:
+        if missing := missing_unit(self.config, self._opcode, fields):
+            name, unit = missing
+            self._require(False, name, f"0 in a configuration without {unit}", fields[name])
+
+    def _check_work(self, *counts: int, limit: int = LARGEST_COMMAND) -> None:
+        """A command that repeats itself without end must not take all memory."""
+        touched = prod(counts)
+        self._require(touched <= limit, "work", f"at most {limit} bytes for one command", touched)
 
     def _check_memory(self, name: str, offset: int, length: int) -> None:
         self._require(
@@ -271,6 +286,16 @@ class Machine:
     def _transfer(self, fields: dict[str, int], space: str) -> tuple[np.ndarray, np.ndarray, int]:
         """Check a transfer; return memory offsets and buffer addresses of its runs, and the run length."""
         self._require_positive(fields, "length", "count_1", "count_2")
+        extent = transfer_extent(fields, "memory")
+        self._check_memory("memory", extent.start, len(extent))
+        extent = transfer_extent(fields, "buffer")
+        self._require(
+            0 <= extent.start and extent.stop <= self._sizes[space],
+            "buffer",
+            f"inside the {self._sizes[space]} bytes of the {space} buffer",
+            f"{extent.start:#x} to {extent.stop:#x}",
+        )
+        self._check_work(fields["length"], fields["count_1"], fields["count_2"], limit=LARGEST_TRANSFER)
         inner = np.arange(fields["count_1"], dtype=np.int64)[None, :]
         outer = np.arange(fields["count_2"], dtype=np.int64)[:, None]
         memory = (
@@ -282,15 +307,6 @@ class Machine:
         ).reshape(-1)
         buffer &= ADDRESS_MODULUS - 1
         length = fields["length"]
-        for offset in (int(memory.min()), int(memory.max())):
-            self._check_memory("memory", offset, length)
-        last = int(buffer.max())
-        self._require(
-            last + length <= self._sizes[space],
-            "buffer",
-            f"inside the {self._sizes[space]} bytes of the {space} buffer",
-            f"{last:#x} to {last + length:#x}",
-        )
         return memory, buffer, length
 
     def _beats(self, memory: np.ndarray, length: int) -> int:
@@ -355,6 +371,7 @@ class Machine:
         )
         blocks, pixels = fields["block_count"], fields["y_count"] * fields["x_count"]
         tiles = fields["ky_count"] * fields["kx_count"] * fields["chunk_count"]
+        self._check_work(pixels, tiles, config.rows)
         weights = self._tiles(fields, blocks, tiles)
         walk = WindowWalk(fields, np.arange(fields["chunk_count"]) * config.rows, config.rows)
         # Lanes under zero weights only do not matter: they may hold anything.
@@ -407,7 +424,6 @@ class Machine:
     def _check_columns(self, fields: dict[str, int], weights: np.ndarray) -> None:
         """Rules of column mode: what the lines hold, and that no sum needs vectors outside its tile."""
         config = self.config
-        self._require(config.depthwise_streams > 0, "column_mode", "0 in a configuration without depthwise_streams", 1)
         self._require_positive(fields, "valid_columns", "column_step")
         self._require(fields["chunk_count"] == 1, "chunk_count", "1 in column mode", fields["chunk_count"])
         line, rows = fields["x_count"], fields["y_count"]
@@ -506,6 +522,8 @@ class Machine:
         )
         self._require(fields["rounding"] in list(Rounding), "rounding", "0, 1 or 2", fields["rounding"])
         channels = fields["channels"]
+        window = (fields["ky_count"], fields["kx_count"]) if fields["source"] else (config.cols,)
+        self._check_work(fields["y_count"], fields["x_count"], channels, *window)
         table = np.arange(channels) % config.table_channels
         bank = fields["bank"]
         if self.check_undefined:
@@ -566,13 +584,6 @@ class Machine:
 
     def _reduce_window(self, fields: dict[str, int], channels: int, destination: np.ndarray) -> np.ndarray:
         """Elements of the window walk, scaled and reduced: int64, shape (y, x, channels)."""
-        self._require(self.config.pooling, "source", "0 in a configuration without pooling", 1)
-        self._require(
-            not fields["operand_scale"] or self.config.residual_add,
-            "operand_scale",
-            "0 in a configuration without residual_add",
-            1,
-        )
         self._require_positive(fields, "ky_count", "kx_count")
         walk = WindowWalk(fields, np.zeros(1, np.int64), channels)
         touched = self._check_walk(walk)
@@ -657,7 +668,6 @@ class Machine:
 
     def _softmax(self, fields: dict[str, int]) -> None:
         """Exponentials as biases, the reciprocal of their sum as the scale of the whole bank."""
-        self._require(self.config.softmax, "softmax", "0 in a configuration without softmax", 1)
         channels, bank, first = fields["channels"], fields["bank"], fields["values"]
         size = self.config.activation_bytes
         self._require(first + channels <= size, "values", f"such that all values lie below {size:#x}", hex(first))

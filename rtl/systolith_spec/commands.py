@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 __all__ = [
-    "COMMAND_BYTES", "COMMAND_WORDS", "Command", "COMMANDS", "Engine", "Field", "Opcode", "Rounding", "Space",
+    "COMMAND_BYTES", "COMMAND_WORDS", "Command", "COMMANDS", "Engine", "Field", "FieldError", "Opcode", "Rounding", "Space",
     "command_for_opcode", "decode", "encode",
 ]
 
@@ -54,6 +54,10 @@ class Space(IntEnum):
     ACTIVATION = 0
     WEIGHT = 1
     PARAMETER = 2
+
+
+class FieldError(ValueError):
+    """A value does not fit the field of a command."""
 
 
 class Rounding(IntEnum):
@@ -289,7 +293,7 @@ def encode(name: str, **values: int) -> bytes:
     ------
     KeyError
         The command has no such field.
-    ValueError
+    FieldError
         A value does not fit its field.
     """
     places = _PLACES[name]
@@ -301,7 +305,7 @@ def encode(name: str, **values: int) -> bytes:
         word, lsb, mask, low, high = places[key]
         value = int(value)
         if not low <= value <= high:
-            raise ValueError(f"Field {key} of {name} must be {low} to {high}, not {value!r}")
+            raise FieldError(f"Field {key} of {name} must be {low} to {high}, not {value!r}")
         words[word] |= (value & mask) << lsb
     return _WORDS.pack(*words)
 
