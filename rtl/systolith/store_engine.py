@@ -9,6 +9,7 @@ from systolith.axi import axi_address_layout, axi_write_signature
 from systolith.burst_beats import BurstBeats
 from systolith.burst_splitter import BurstSplitter
 from systolith.dma_errors import DmaErrors
+from systolith.head_buffer import HeadBuffer
 from systolith.ports import ActivationReadPort, DmaError
 from systolith.shapes import MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
@@ -122,7 +123,7 @@ class StoreEngine(Component):
         beat = plan.o.payload
         fire = Signal()
         # A register: the grant of the buffer ends here.
-        m.submodules.read = read = StreamBuffer(shape=beat.addr.shape())
+        m.submodules.read = read = HeadBuffer(shape=beat.addr.shape())
         m.d.comb += [
             read.i.payload.eq(beat.addr),
             read.i.valid.eq(plan.o.valid & credits.any()),

@@ -6,10 +6,10 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.accumulator_buffer import AccumulatorReadPort
+from systolith.head_buffer import HeadBuffer
 from systolith.parameter_loader import ParameterLoader
 from systolith.ports import ActivationReadPort, ActivationWritePort, ParameterReadPort
 from systolith.softmax_loader import SoftmaxLoader
-from systolith.stream_buffer import StreamBuffer
 from systolith.vector_dispatcher import VectorDispatcher, vector_command_layout
 from systolith.vector_element import destination_layout, element_layout
 from systolith.vector_pipeline import VectorPipeline
@@ -150,7 +150,7 @@ class VectorEngine(Component):
         issue = accesses.payload.issue
         element = issue.element
         source = element.source if config.pooling else Const(0)
-        m.submodules.request = request = StreamBuffer(
+        m.submodules.request = request = HeadBuffer(
             shape=data.StructLayout({"source": 1, "addr": len(accesses.payload.addr)})
         )
         credits = Signal(range(depth + 1), init=depth)
