@@ -13,7 +13,6 @@ from systolith.accelerator import Accelerator
 from systolith.axi import AXI_ID_WIDTH
 from systolith_compiler.graph import Graph
 from systolith_compiler.image import Image
-from systolith_golden.cycles import predict
 from systolith_sim.axi_memory import (
     AXI_MEMORY_PUBLIC,
     AXI_MEMORY_SOURCE,
@@ -23,6 +22,7 @@ from systolith_sim.axi_memory import (
 )
 from systolith_sim.cocotb_run import run
 from systolith_sim.job import Job
+from systolith_sim.prediction import predict_image
 from systolith_sim.verilog import to_verilog
 from systolith_spec.config import AcceleratorConfig
 
@@ -100,8 +100,7 @@ def simulate(image: Image, graph: Graph, samples: Sequence[Sequence[np.ndarray]]
         The simulation failed, or the accelerator reported an error.
     """
     config = image.config
-    predicted = sum(predict(config, image.commands(step), memory_latency, program_offset=step.program).total
-                    for step in image.steps if step.program is not None)
+    predicted = sum(run.total for run in predict_image(image, memory_latency))
     size_log2 = _memory_log2(image)
     wrapper = axi_testbench_wrapper(
         "systolith", data_width=config.axi_data_width, id_width=AXI_ID_WIDTH, memory_size_log2=size_log2,
