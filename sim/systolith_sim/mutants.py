@@ -26,11 +26,12 @@ __all__ = ["TESTS", "Result", "figures", "run_handmade", "run_mutant", "run_test
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = _ROOT / "build" / "mutants"
-_INVALID = ("TypeError", "NameError", "AttributeError", "SyntaxError", "IndexError", "KeyError", "DriverConflict", "NotImplementedError")
+_INVALID = ("TypeError", "NameError", "AttributeError", "SyntaxError", "IndexError", "KeyError", "DriverConflict",
+            "NotImplementedError")
 _SECONDS = 150
 # Loaded once, before the first fork; nothing of the RTL.
-_PRELOADED = ("numpy", "pytest_timeout", "amaranth.hdl", "amaranth.lib.data", "amaranth.lib.fifo", "amaranth.lib.memory", "amaranth.lib.wiring",
-              "amaranth.sim", "amaranth.back.rtlil", "systolith_golden.machine")
+_PRELOADED = ("numpy", "pytest_timeout", "amaranth.hdl", "amaranth.lib.data", "amaranth.lib.fifo", "amaranth.lib.memory",
+              "amaranth.lib.wiring", "amaranth.sim", "amaranth.back.rtlil", "systolith_golden.machine")
 
 # Tests of a module that has none of its own name, cheapest first.
 TESTS: dict[str, tuple[str, ...]] = {
