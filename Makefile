@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 export PYTHONHASHSEED := 0
 
-.PHONY: help setup demo test test-all lint docs benchmarks performance fuzz clean
+.PHONY: help setup demo test test-all lint docs benchmarks performance clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -44,6 +44,17 @@ benchmarks: $(READY) ## write docs/benchmarks.json anew: cycles of each benchmar
 performance: $(READY) ## measure and draw docs/performance.md (about ten minutes)
 	@$(BIN)/python scripts/generate_performance.py
 
+.PHONY: reports
+SYSTOLITH_MODELS ?= ../shared/models
+NETWORKS ?= pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8
+CONFIG ?= small-8x8
+reports: $(READY) ## a report of each MLPerf Tiny network in build/reports, from runs on the RTL
+	@for network in $(NETWORKS); do \
+		$(BIN)/systolith run $(SYSTOLITH_MODELS)/$$network.tflite --config $(CONFIG) --json build/$$network.json && \
+		$(BIN)/systolith report build/$$network.json --out build/reports/$$network || exit 1; \
+	done
+
+.PHONY: fuzz
 $(VENV)/.fuzz: $(READY) requirements-fuzz.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-fuzz.lock
 	@touch $@

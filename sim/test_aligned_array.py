@@ -18,15 +18,17 @@ def run_tiles(dut, tiles, starts):
     rows = dut.rows
     events = {}
     ends = {}
+    loads, load = -(-rows // 2), 0
     for index, (weights, vectors) in enumerate(tiles):
         for number, vector in enumerate(vectors):
             events.setdefault(starts[index] + number, {}).update(vector=vector, swap=number == 0)
             ends[starts[index] + number + dut.latency] = (index, number)
-        # As early as allowed: with the first vector of the tile before.
-        load = 0 if index == 0 else starts[index - 1]
-        assert load + rows <= starts[index]
-        for row in range(rows):
-            events.setdefault(load + row, {}).update(weights=weights[row], row=row)
+        # As early as allowed: with the first vector of the tile before and behind its pairs.
+        if index > 0:
+            load = max(load + loads, starts[index - 1])
+        assert load + 1 <= starts[index]
+        for pair in range(loads):
+            events.setdefault(load + pair, {}).update(weights=weights[2 * pair:2 * pair + 2], pair=pair)
     results = {}
     generator = np.random.default_rng(0)
 
@@ -35,12 +37,14 @@ def run_tiles(dut, tiles, starts):
             event = events.get(cycle, {})
             # Whatever is not valid is noise.
             vector = event.get("vector", generator.integers(-128, 128, rows))
-            weights = event.get("weights", generator.integers(-128, 128, dut.cols))
+            weights = generator.integers(-128, 128, (2, dut.cols))
+            if "pair" in event:
+                weights[:len(event["weights"])] = event["weights"]
             ctx.set(dut.activations, [int(value) for value in vector])
             ctx.set(dut.swap, int(event.get("swap", 0)))
-            ctx.set(dut.weights, [int(value) for value in weights])
-            ctx.set(dut.load, int("row" in event))
-            ctx.set(dut.load_row, event.get("row", int(generator.integers(rows))))
+            ctx.set(dut.weights, weights.tolist())
+            ctx.set(dut.load, int("pair" in event))
+            ctx.set(dut.load_pair, event.get("pair", int(generator.integers(-(-rows // 2)))))
             if cycle in ends:
                 results[ends[cycle]] = [ctx.get(dut.sums[col]) for col in range(dut.cols)]
             await ctx.tick()
@@ -65,15 +69,16 @@ def test_tiles_back_to_back(rows, cols):
     generator = np.random.default_rng(rows * 100 + cols)
     dut = AlignedArray(rows=rows, cols=cols)
     assert dut.latency == rows + cols + MULTIPLIER_LATENCY
-    tiles, starts, start = [], [], rows
+    tiles, starts, start = [], [], 1
+    loads = -(-rows // 2)
     for index in range(12):
-        # At most `rows` vectors, then the next tile follows `rows` cycles later: no bubble when full.
-        count = int(generator.integers(1, 2 * rows + 1)) if index % 2 else rows
+        # The next tile follows after `loads` cycles, if not more vectors come: no bubble when full.
+        count = int(generator.integers(1, 2 * rows + 1)) if index % 2 else loads
         extremes = index % 3 == 0
         choices = np.array([-128, 127]) if extremes else np.arange(-128, 128)
         tiles.append((generator.choice(choices, (rows, cols)), generator.choice(choices, (count, rows))))
         starts.append(start)
-        start += max(count, rows)
+        start += max(count, loads)
     check(dut, tiles, starts)
 
 
@@ -83,6 +88,13 @@ def test_extreme_sums_do_not_overflow(rows, cols):
     low = np.full((rows, cols), -128), np.full((2, rows), -128)
     mixed = np.full((rows, cols), -128), np.full((2, rows), 127)
     check(dut, [low, mixed, low], [rows, 2 * rows + 2, 3 * rows + 4])
+
+
+@pytest.mark.parametrize(("rows", "cols"), GEOMETRIES)
+def test_vector_one_cycle_behind_its_weights(rows, cols):
+    generator = np.random.default_rng(rows)
+    tiles = [(generator.integers(1, 128, (rows, cols)), generator.integers(1, 128, (1, rows))) for _ in range(2)]
+    check(AlignedArray(rows=rows, cols=cols), tiles, [1, 1 + rows])
 
 
 @pytest.mark.parametrize(("rows", "cols", "streams"), [(2, 2, 1), (4, 6, 2), (9, 3, 3), (7, 5, 3), (8, 8, 4)])
@@ -106,11 +118,13 @@ def test_column_mode(rows, cols, streams):
             ctx.set(dut.line_offset, line + taps - 2)
         for cycle in range(5 * count + rows + dut.latency):
             number = cycle - rows  # of the vector; the first tile is loaded before
-            load_tile, load_row = divmod(cycle, count)
-            if load_row < rows and load_tile < 5:
-                ctx.set(dut.weights, weights[load_tile][load_row].tolist())
-            ctx.set(dut.load, load_row < rows and load_tile < 5)
-            ctx.set(dut.load_row, load_row % rows)
+            load_tile, load_pair = divmod(cycle, count)
+            loads = 2 * load_pair < rows and load_tile < 5
+            if loads:
+                pair = weights[load_tile][2 * load_pair:2 * load_pair + 2].tolist()
+                ctx.set(dut.weights, pair + [[0] * cols] * (2 - len(pair)))
+            ctx.set(dut.load, loads)
+            ctx.set(dut.load_pair, load_pair if loads else 0)
             if 0 <= number < 5 * count:
                 ctx.set(dut.activations, vectors[number].tolist())
                 ctx.set(dut.swap, number % count == 0)

@@ -18,11 +18,13 @@ from systolith_spec.commands import COMMANDS
 from systolith_spec.timing import (
     ACTIVATION_READ_LATENCY,
     WEIGHT_READ_LATENCY,
+    WEIGHT_ROWS,
     compute_cycles,
     compute_latency,
     compute_tiles,
     compute_vectors,
     tile_cycles,
+    tile_load_cycles,
     weight_lead,
 )
 
@@ -44,7 +46,7 @@ class Bench:
         self.generator = random.Random(seed)
         self.machine = golden_machine(config, commands, seed=seed, extremes=extremes)
         self.cycle = 0
-        self.accepted, self.retired, self.requests, self.weight_rows, self.stalls = [], [], [], [], 0
+        self.accepted, self.retired, self.requests, self.weight_reads, self.stalls = [], [], [], [], 0
 
     async def buffers(self, ctx):
         """Model of activation and weight buffer, and a record of what happens in which cycle."""
@@ -58,7 +60,7 @@ class Bench:
             data = read_data.pop(self.cycle, None)
             ctx.set(dut.activations.data_valid, data is not None)
             ctx.set(dut.activations.data, self.generator.getrandbits(len(dut.activations.data)) if data is None else data)
-            ctx.set(dut.weights.data, weight_data.pop(self.cycle, self.generator.getrandbits(8 * self.config.cols)))
+            ctx.set(dut.weights.data, weight_data.pop(self.cycle, self.generator.getrandbits(len(dut.weights.data))))
             ctx.set(dut.activations.ready, self.generator.random() >= self.refuse or ctx.get(dut.urgent))
             _, reset, valid, ready, addr, enable, weight_addr, offered, taken, retire, stall, busy = \
                 await ctx.tick().sample(*watched)
@@ -69,9 +71,9 @@ class Bench:
                 read_data[self.cycle + activation_latency] = int.from_bytes(activation[where].tobytes(), "little")
                 self.requests.append(self.cycle)
             if enable:
-                where = (weight_addr + np.arange(self.config.cols)) % len(weight)
+                where = (weight_addr + np.arange(WEIGHT_ROWS * self.config.cols)) % len(weight)
                 weight_data[self.cycle + weight_latency] = int.from_bytes(weight[where].tobytes(), "little")
-                self.weight_rows.append(self.cycle)
+                self.weight_reads.append(self.cycle)
             assert busy == (len(self.accepted) > len(self.retired)) or reset
             if offered and taken:
                 self.accepted.append(self.cycle)
@@ -186,9 +188,9 @@ def test_throughput_and_latency(rows, cols, vectors):
     if vectors >= tile_cycles(config, 1):
         count = len(bench.requests)
         assert bench.requests == list(range(bench.requests[0], bench.requests[0] + count))
-    if rows >= max(vectors, 4):
-        # The second tile follows the first vector of the first one; from then on every cycle brings a row.
-        seen = bench.weight_rows[rows:]
+    if tile_load_cycles(config) >= max(vectors, 4):
+        # The second tile follows the first vector of the first one; from then on every cycle brings a pair of rows.
+        seen = bench.weight_reads[tile_load_cycles(config):]
         assert seen == list(range(seen[0], seen[0] + len(seen)))
 
 
@@ -198,7 +200,7 @@ def test_other_buffer_latencies(rows, cols, latencies):
     config = small_config(rows, cols)
     activation_latency, weight_latency = latencies
     lead, *_ = weight_lead(config, activation_read_latency=activation_latency, weight_read_latency=weight_latency)
-    assert 1 <= lead < max(rows, 4)
+    assert 1 <= lead < max(tile_load_cycles(config), 4)
     generator = random.Random(1)
     commands = [random_command(config, generator, vectors=vectors, tiles=3) | {"accumulator": 32 * (index % 4)}
                 for index, vectors in enumerate([1, 2, 9, 4, 7, 1])]

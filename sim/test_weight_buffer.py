@@ -1,4 +1,4 @@
-"""Weight buffer: beats in, tile rows out, at every alignment that the configuration allows."""
+"""Weight buffer: beats in, pairs of tile rows out, at every alignment that the configuration allows."""
 
 import random
 from dataclasses import replace
@@ -48,8 +48,8 @@ def test_random_rows(cols, axi_data_width):
             read = rng.random() < 0.7 and cycle < 390
             beat = rng.randrange(config.weight_bytes // config.axi_bytes) * config.axi_bytes
             data = rng.randbytes(config.axi_bytes)
-            addr = rng.randrange(0, config.weight_bytes - cols + 1, config.weight_alignment)
-            if write and addr < beat + config.axi_bytes and beat < addr + cols:
+            addr = rng.randrange(0, config.weight_bytes - 2 * cols + 1, config.weight_alignment)
+            if write and addr < beat + config.axi_bytes and beat < addr + 2 * cols:
                 read = False
             ctx.set(dut.write.en, write)
             ctx.set(dut.write.addr, beat)
@@ -57,11 +57,11 @@ def test_random_rows(cols, axi_data_width):
             ctx.set(dut.read.en, read)
             ctx.set(dut.read.addr, addr)
             if read:
-                pending[cycle + dut.read_latency] = bytes(memory[addr : addr + cols])
+                pending[cycle + dut.read_latency] = bytes(memory[addr : addr + 2 * cols])
             if write:
                 memory[beat : beat + config.axi_bytes] = data
             if cycle in pending:
-                assert ctx.get(dut.read.data).to_bytes(cols, "little") == pending.pop(cycle)
+                assert ctx.get(dut.read.data).to_bytes(2 * cols, "little") == pending.pop(cycle)
                 compared += 1
             await ctx.tick()
         assert not pending

@@ -1,38 +1,67 @@
-"""Attributes the cells of a flattened ECP5 netlist to the modules they come from."""
+"""Attributes the cells of a flattened netlist to the modules they come from."""
 
 import re
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-__all__ = ["Resources", "Netlist"]
+__all__ = ["CellTable", "Resources", "Netlist"]
 
-_LUTS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6}
-_FLIP_FLOPS = {"TRELLIS_FF": 1}
-_DSPS = {"MULT18X18D": 1}
-_BLOCK_RAMS = {"DP16KD": 1, "PDPW16KD": 1}
 _NOT_CELLS = {"$scopeinfo"}
+# What nextpnr appends to the names of cells that it packs: "$..." (ECP5), "_LC" (iCE40).
+_PACKED = re.compile(r"(.+)(?:\$[^$]*|_D?LC)")
 _MODULE = re.compile(r"^\s*module\s+(\\\S+|[A-Za-z_][\w$]*)", re.MULTILINE)
 # Another file of the user; those of yosys itself have absolute names.
 _OTHER_FILE = re.compile(r"[^/|][^|]*:\d")
 
 
+@dataclass(frozen=True, kw_only=True)
+class CellTable:
+    """What the cells of a family cost.
+
+    Attributes
+    ----------
+    lut, ff, dsp, bram : dict of str to int
+        Cost by cell type; a name that ends in ``*`` stands for all that begin so. Other cells cost nothing.
+    nameless : tuple of str
+        Types of cells that lose their instance in technology mapping.
+    """
+
+    lut: dict
+    ff: dict
+    dsp: dict
+    bram: dict
+    nameless: tuple
+
+    def resources(self, cell_type):
+        """Return the :class:`Resources` of one cell."""
+        return Resources(**{kind: self._cost(getattr(self, kind), cell_type) for kind in ("lut", "ff", "dsp", "bram")})
+
+    def is_block(self, cell_type):
+        """Tell whether a cell is a DSP or a block RAM, whose own name says most."""
+        return bool(self._cost(self.dsp, cell_type) or self._cost(self.bram, cell_type))
+
+    @staticmethod
+    def _cost(costs, cell_type):
+        if cell_type in costs:
+            return costs[cell_type]
+        return next((cost for name, cost in costs.items() if name[-1] == "*" and cell_type.startswith(name[:-1])), 0)
+
+
 @dataclass(frozen=True)
 class Resources:
-    """Cells of a part of the design.
+    """Cells of a part of the design, as the :class:`CellTable` of its family counts them.
 
     Attributes
     ----------
     lut : int
-        LUT4s: one for each LUT4, 2 for each CCU2C (carry chain of two bits) and 6 for each TRELLIS_DPR16X4
-        (distributed RAM: four that store and two that its write port takes). Multiplexers of wide LUTs
-        (PFUMX, L6MUX21) cost none.
+        LUT4s, carry chains and distributed RAM included.
     ff : int
         Flip-flops in the fabric. Registers inside DSPs and block RAMs are not counted.
     dsp : int
-        18x18 multipliers (MULT18X18D).
+        Multipliers.
     bram : int
-        Block RAMs of 18 kbit (DP16KD).
+        Block RAMs.
     """
 
     lut: int = 0
@@ -48,15 +77,9 @@ class Resources:
             bram=self.bram + other.bram,
         )
 
-    @classmethod
-    def of_cell(cls, cell_type):
-        """Return the resources of one cell."""
-        return cls(
-            lut=_LUTS.get(cell_type, 0),
-            ff=_FLIP_FLOPS.get(cell_type, 0),
-            dsp=_DSPS.get(cell_type, 0),
-            bram=_BLOCK_RAMS.get(cell_type, 0),
-        )
+    def times(self, count):
+        """Return the resources of so many of it."""
+        return Resources(lut=self.lut * count, ff=self.ff * count, dsp=self.dsp * count, bram=self.bram * count)
 
 
 class Netlist:
@@ -70,7 +93,7 @@ class Netlist:
     Parameters
     ----------
     design : dict
-        Output of ``write_json`` of yosys after ``synth_ecp5``.
+        Output of ``write_json`` of yosys after technology mapping.
     top : str
         Its top module.
     verilog : str
@@ -78,10 +101,13 @@ class Netlist:
         where one is not, names decide between its instances.
     source : str
         Name of the file with this text when yosys read it.
+    cells : CellTable
+        Of the family.
     """
 
-    def __init__(self, design, *, top, verilog, source):
+    def __init__(self, design, *, top, verilog, source, cells):
         module = design["modules"][top]
+        self._table = cells
         self._cells = {name: cell for name, cell in module["cells"].items() if cell["type"] not in _NOT_CELLS}
         self._paths = sorted(
             (name for name, cell in module["cells"].items() if cell["type"] == "$scopeinfo"),
@@ -103,7 +129,7 @@ class Netlist:
         if cell not in self._cells:
             return cell
         cell_type = self._cells[cell]["type"]
-        if cell_type in _DSPS or cell_type in _BLOCK_RAMS:
+        if self._table.is_block(cell_type):
             return f"{cell} [{cell_type}]"
         connections, directions = self._cells[cell]["connections"], self._cells[cell]["port_directions"]
         outputs = [bit for port, bits in connections.items() if directions[port] == "output" for bit in bits]
@@ -127,8 +153,8 @@ class Netlist:
 
     def _packed(self, cell):
         """Return the name that a cell had before nextpnr packed it."""
-        while cell not in self._cells and "$" in cell:
-            cell = cell.rpartition("$")[0]
+        while cell not in self._cells and (match := _PACKED.fullmatch(cell)):
+            cell = match.group(1)
         return cell
 
     def resources(self):
@@ -140,10 +166,7 @@ class Netlist:
         for path, types in counts.items():
             total = Resources()
             for cell_type, count in types.items():
-                one = Resources.of_cell(cell_type)
-                total += Resources(
-                    lut=one.lut * count, ff=one.ff * count, dsp=one.dsp * count, bram=one.bram * count
-                )
+                total += self._table.resources(cell_type).times(count)
             result[path] = total
         return result
 
@@ -223,7 +246,7 @@ class Netlist:
                         sinks[bit].append(name)
         result, pending = {}, []
         for name, cell in self._cells.items():
-            if cell["type"] in ("LUT4", "PFUMX", "L6MUX21"):
+            if cell["type"] in self._table.nameless:
                 named = [self._drivers[bit][0] for bit in outputs[name] if bit in self._drivers]
                 path = named[0] if named else None
             else:

@@ -1,9 +1,10 @@
 """Tells from the logs of the FPGA tools how far they are."""
 
 import re
+import threading
 from collections.abc import Callable
 
-__all__ = ["Progress", "YosysProgress", "NextpnrProgress"]
+__all__ = ["Progress", "YosysProgress", "NextpnrProgress", "SharedProgress"]
 
 Progress = Callable[[str, float], None]
 """Receives what is being done and the fraction done, from 0 to 1."""
@@ -27,7 +28,7 @@ class _LogProgress:
 
 
 class YosysProgress(_LogProgress):
-    """Follows ``synth_ecp5``, which takes the fractions 0 to 0.3."""
+    """Follows the synthesis of yosys, which takes the fractions 0 to 0.3."""
 
     _SHARE = 0.3
     _PASSES = 53
@@ -89,3 +90,32 @@ class NextpnrProgress(_LogProgress):
             left = int(match.group(1))
             done = 1 - min(left / self._arcs, 1)
             self._show(f"routing: {left} of {self._arcs} connections left", 0.6 + 0.35 * done)
+
+
+class SharedProgress:
+    """Progress of several that run side by side: the mean of their fractions, and how many are done.
+
+    Parameters
+    ----------
+    report : callable
+        Receives the progress of all.
+    parts : int
+        How many there are.
+    """
+
+    def __init__(self, report: Progress, parts: int):
+        self._report = report
+        self._fractions = [0.3] * parts
+        self._lock = threading.Lock()
+
+    def part(self, index: int) -> Progress:
+        """Return what receives the progress of one of them."""
+
+        def tell(message, fraction):
+            with self._lock:
+                self._fractions[index] = max(fraction, self._fractions[index])
+                count = len(self._fractions)
+                text = message if count == 1 else f"{message} (seed {index + 1} of {count})"
+                self._report(text, sum(self._fractions) / count)
+
+        return tell

@@ -25,21 +25,25 @@ class SynthesisReport:
     device : str
         FPGA with speed grade and package.
     lut : int
-        LUT4s of the design: LUT4 cells, 2 per CCU2C carry cell and 6 per 16x4 distributed RAM.
+        LUT4s of the design, with those that carry chains and distributed RAM take.
     ff : int
         Flip-flops in the fabric.
     dsp : int
-        18x18 multipliers.
+        Multipliers: of 18x18 bits (ECP5), 16x16 (iCE40) or 9x9 (Gowin).
     bram : int
-        Block RAMs of 18 kbit.
+        Block RAMs.
     fmax_mhz : float
         Clock rate that the slowest register-to-register path allows, after routing, MHz. The tools do not
         time the inside of a DSP whose registers are all used; its limit is in the data sheet of the FPGA.
+    target_mhz : float
+        Clock rate that placement and routing aimed at; with a bitstream, the clock that its PLL makes.
     critical_path : list of dict
         Segments of that path in order: ``kind`` (clk-to-q, routing, logic, setup, clk-skew), ``ns``,
         ``module`` (instance path), ``cell`` (name, type and pin at the end of the segment; cells
         that synthesis made up are unnamed) and ``net`` (None
         except for routing).
+    advice : str
+        What limits the clock, in a line; empty if the tools report no path.
     hierarchy : list of dict
         ``module, lut, ff, dsp, bram`` of each instance *with* all instances in it, first the whole design,
         depth first. Instances that differ by numbers only are one row, as ``array.pe_*_* (64x)``.
@@ -52,8 +56,12 @@ class SynthesisReport:
         Name of the board.
     seed : int
         Seed of placement and routing.
+    seeds : dict of str to float
+        Clock rate with each seed that was tried, MHz.
     tools : dict
         Version of each tool.
+    usage : dict
+        ``seconds`` (wall clock) and ``memory_mb`` of each tool when it ran.
     """
 
     device: str
@@ -62,13 +70,22 @@ class SynthesisReport:
     dsp: int
     bram: int
     fmax_mhz: float
+    target_mhz: float
     critical_path: list = field(default_factory=list)
+    advice: str = ""
     hierarchy: list = field(default_factory=list)
     bitstream: str | None
     mode: str
     board: str
     seed: int
+    seeds: dict = field(default_factory=dict)
     tools: dict
+    usage: dict = field(default_factory=dict)
+
+    @property
+    def too_slow(self) -> bool:
+        """Whether there is a bitstream whose clock is higher than the design allows."""
+        return self.bitstream is not None and self.fmax_mhz < self.target_mhz
 
     def to_json(self) -> dict:
         """Return a dictionary for :func:`json.dump`."""
@@ -122,7 +139,14 @@ def render_table(report: SynthesisReport, *, depth: int = 2, segments: int = 12)
         (f"{report.fmax_mhz:.1f} MHz", "bold green"),
         f" on {report.device} ({report.board}), {mode}",
     )
-    return Group(head, _area_table(report, depth), _path_table(report, segments))
+    parts = [head, _area_table(report, depth)]
+    if report.critical_path:
+        parts += [_path_table(report, segments), Text(report.advice)]
+    if len(report.seeds) > 1:
+        parts.append(Text("Seeds: " + ", ".join(f"{seed} {mhz:.1f} MHz" for seed, mhz in report.seeds.items())))
+    if report.bitstream is not None:
+        parts.append(Text(f"Bitstream: {report.bitstream}, clock {report.target_mhz:g} MHz"))
+    return Group(*parts)
 
 
 def _area_table(report, depth):
@@ -133,7 +157,7 @@ def _area_table(report, depth):
     for index, row in enumerate(report.hierarchy):
         path = row["module"]
         level = 0 if index == 0 else path.count(".") + 1
-        if level > depth:
+        if level > depth or not any(row[key] for key in ("lut", "ff", "dsp", "bram")):
             continue
         name = path if index == 0 else "  " * level + path.rsplit(".", 1)[-1]
         cells = [f"{row[key]:,}" for key in ("lut", "ff", "dsp", "bram")]

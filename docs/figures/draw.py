@@ -12,18 +12,25 @@ import numpy as np
 
 from systolith.systolic_array import SystolicArray
 from systolith_compiler.program import Program, Region
+from systolith_compiler.tflite_reader import read_tflite
 from systolith_golden.cycle_simulation import CycleSimulation
 from systolith_golden.cycle_work import CycleConstants, Workbook
 from systolith_golden.machine import Machine
+from systolith_report.records import Run
+from systolith_report.run_charts import timeline_chart
+from systolith_sim.inference import infer
 from systolith_sim.pysim import simulate
+from systolith_sim.samples import random_sample
 from systolith_spec.commands import Engine, decode
 from systolith_spec.presets import PRESETS
+from systolith_spec.timing import WEIGHT_ROWS
 
 __all__ = ["FIGURES", "example_program", "example_table"]
 
 INK, GREY, PALE, LINE = "#1f2933", "#66727f", "#f4f6f8", "#9aa5b1"
 BLUE, GREEN, AMBER, RED, VIOLET = "#cfe2f7", "#d3ecd6", "#fbe6c0", "#f7d2ce", "#e4d8f3"
 ENGINE_COLORS = {Engine.LOAD: BLUE, Engine.COMPUTE: GREEN, Engine.VECTOR: AMBER, Engine.STORE: VIOLET}
+LENET = Path(__file__).resolve().parents[2] / "scripts" / "demo" / "lenet5.tflite"
 TILE_COLORS = {"A": BLUE, "B": GREEN, "C": AMBER, "D": VIOLET}
 
 
@@ -176,25 +183,28 @@ def blocks() -> Drawing:
 
 # The swap wave, from a simulation.
 
-_ROWS, _COLS, _VECTORS = 3, 3, 3
+_ROWS, _COLS, _VECTORS = 4, 3, 2
 _TILES = "ABCD"
 
 
 def _simulate_array() -> dict[str, list[int]]:
-    """Signals of column 0 of a 3x3 array, one value per cycle, under four tiles of three vectors each."""
+    """Signals of column 0 of a 4x3 array, one value per cycle, under four tiles of two vectors each."""
     dut = SystolicArray(rows=_ROWS, cols=_COLS)
-    cycles = _ROWS * (len(_TILES) + 1) + 6
+    pairs = _ROWS // WEIGHT_ROWS
+    cycles = pairs * (len(_TILES) + 1) + 10
 
     async def drive(ctx):
         for cycle in range(cycles):
-            # Row 0 of tile k enters _ROWS cycles before its first vector; column c lags by c.
-            tile, row = divmod(cycle, _ROWS)
+            # Pair 0 of tile k enters as long before its first vector as pairs take; column c and the odd rows lag.
+            tile, pair = divmod(cycle, pairs)
             ctx.set(dut.load, int(tile < len(_TILES)))
-            ctx.set(dut.load_row, row)
-            for col in range(_COLS):
-                tile_c, row_c = divmod(cycle - col, _ROWS)
-                ctx.set(dut.weights[col], 10 * (tile_c + 1) + row_c if 0 <= tile_c < len(_TILES) else 0)
-            vector = cycle - _ROWS
+            ctx.set(dut.load_pair, pair)
+            for odd in range(WEIGHT_ROWS):
+                for col in range(_COLS):
+                    tile_c, pair_c = divmod(cycle - col - odd, pairs)
+                    row = WEIGHT_ROWS * pair_c + odd
+                    ctx.set(dut.weights[odd][col], 10 * (tile_c + 1) + row if 0 <= tile_c < len(_TILES) else 0)
+            vector = cycle - pairs
             ctx.set(dut.swap, int(0 <= vector < _VECTORS * len(_TILES) and vector % _VECTORS == 0))
             for r in range(_ROWS):
                 number = vector - r
@@ -241,14 +251,14 @@ def _find(signals: dict[str, list[int]], row: int, name: str) -> list[int]:
 
 
 def swap_wave() -> Drawing:
-    """Column 0 of a 3x3 array, cycle by cycle."""
+    """Column 0 of a 4x3 array, cycle by cycle."""
     signals = _simulate_array()
-    first, last = 0, 16
+    first, last = 0, 14
     cell, left, top = 44, 148, 64
     lanes = ("arriving", "shadow", "active", "activation")
     d = Drawing(left + cell * (last - first + 1) + 20, 64 + _ROWS * (4 * 24 + 18) + 46,
-                "Weights and activations in column 0 of a 3x3 array while four tiles pass")
-    d.text(16, 24, "Column 0 of a 3x3 array, tiles A to D of three vectors each, back to back", bold=True, size=14)
+                "Weights and activations in column 0 of a 4x3 array while four tiles pass")
+    d.text(16, 24, "Column 0 of a 4x3 array, tiles A to D of two vectors each, back to back", bold=True, size=14)
     for cycle in range(first, last + 1):
         d.text(left + (cycle - first) * cell + cell / 2, 52, str(cycle), size=11, anchor="middle", fill=GREY)
     d.text(left - 10, 52, "cycle", size=11, anchor="end", fill=GREY)
@@ -483,4 +493,23 @@ def tokens() -> Drawing:
     return d
 
 
-FIGURES = {"overview": overview, "blocks": blocks, "swap_wave": swap_wave, "im2col": im2col, "tokens": tokens}
+class _ReportFigure:
+    """A figure of `systolith report` as a file of its own."""
+
+    def __init__(self, drawing):
+        self._drawing = drawing
+
+    def text_of_file(self) -> str:
+        """Text of the SVG file."""
+        return f"{self._drawing}\n"
+
+
+def report_timeline() -> _ReportFigure:
+    """Timeline of LeNet-5 on small-8x8, as the report draws it."""
+    graph = read_tflite(LENET)
+    run = infer(graph, PRESETS["small-8x8"], [random_sample(graph, 1)], level="tensor", explained=True)
+    return _ReportFigure(timeline_chart(Run("lenet5 on small-8x8", run.to_json(), PRESETS["small-8x8"])))
+
+
+FIGURES = {"overview": overview, "blocks": blocks, "swap_wave": swap_wave, "im2col": im2col, "tokens": tokens,
+           "report_timeline": report_timeline}

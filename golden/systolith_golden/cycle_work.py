@@ -21,7 +21,9 @@ from systolith_spec.timing import (
     ACCUMULATE_CYCLES,
     ACTIVATION_READ_LATENCY,
     array_latency,
+    compute_start,
     tile_cycles,
+    tile_load_cycles,
     weight_lead,
 )
 from systolith_spec.vector_timing import (
@@ -192,7 +194,6 @@ class Workbook:
         self.config = config
         self.constants = constants
         self._lead, delay, _ = weight_lead(config)
-        self._compute_start = max(1 + max(config.rows - self._lead, 1), 5)
         self._compute_latency = (
             ACTIVATION_READ_LATENCY + 1 + delay + array_latency(config) + ACCUMULATE_CYCLES - 3
         )
@@ -228,11 +229,13 @@ class Workbook:
         tiles = fields["ky_count"] * fields["kx_count"] * fields["chunk_count"]
         blocks = fields["block_count"]
         period = tile_cycles(self.config, vectors)
-        work.start = self._compute_start
+        work.start = compute_start(self.config, vectors, tiles * blocks)
         work.stream = tiles * blocks * period
         work.tail = period - vectors
         # The weights of the last tile must be on their way.
-        work.hold = (tiles * blocks - 2) * period + self._lead if tiles * blocks > 1 else 1 - work.start
+        loads = tile_load_cycles(self.config)
+        last = self._lead if period > loads else max(self._lead, loads - 1)
+        work.hold = (tiles * blocks - 2) * period + last if tiles * blocks > 1 else 1 - work.start
         work.latency = self._compute_latency
         work.demand = vectors / period
         work.banks = self._walk_banks(fields, fields["chunk_count"] * self.config.rows)

@@ -4,10 +4,12 @@ from amaranth import *
 from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
+from systolith.delay import delay
 from systolith.line_buffer import LineBuffer
 from systolith.processing_element import ProcessingElement, partial_sum_shape
 from systolith.skew import Skew
 from systolith.systolic_array import SystolicArray
+from systolith_spec.timing import WEIGHT_ROWS
 
 __all__ = ["AlignedArray"]
 
@@ -15,10 +17,10 @@ __all__ = ["AlignedArray"]
 class AlignedArray(Component):
     """:class:`~systolith.systolic_array.SystolicArray` with its skews: a free-running vector-matrix product.
 
-    Members are those of the array, but all elements of a vector, a tile row or the sums of a vector come in
-    the same cycle, and the sums follow ``latency`` cycles after their vector. Row 0 of a tile may come in the
+    Members are those of the array, but all elements of a vector, a pair of tile rows or the sums of a vector come
+    in the same cycle, and the sums follow ``latency`` cycles after their vector. Pair 0 of a tile may come in the
     same cycle as the first vector of the tile before, at the earliest; the first vector of a tile (with
-    ``swap``) comes ``rows`` cycles after its row 0, at the earliest, if rows come one per cycle from 0 up.
+    ``swap``) comes one cycle after its pair 0, at the earliest, if pairs come one per cycle from 0 up.
 
     Parameters
     ----------
@@ -56,9 +58,9 @@ class AlignedArray(Component):
         super().__init__({
             "activations": In(data.ArrayLayout(signed(8), rows)),
             "swap": In(1),
-            "weights": In(data.ArrayLayout(signed(8), cols)),
+            "weights": In(data.ArrayLayout(data.ArrayLayout(signed(8), cols), WEIGHT_ROWS)),
             "load": In(1),
-            "load_row": In(range(rows)),
+            "load_pair": In(range(-(-rows // WEIGHT_ROWS))),
             "sums": Out(data.ArrayLayout(partial_sum_shape(rows - 1), cols)),
             **column_members,
         })
@@ -88,13 +90,15 @@ class AlignedArray(Component):
         m.submodules.array = array = SystolicArray(
             rows=self.rows, cols=self.cols, style=self._style, streams=self._streams)
         m.submodules.activation_skew = activation_skew = Skew(shape=signed(8), count=self.rows)
-        m.submodules.weight_skew = weight_skew = Skew(shape=signed(8), count=self.cols)
+        m.submodules.even_skew = even_skew = Skew(shape=signed(8), count=self.cols)
+        m.submodules.odd_skew = odd_skew = Skew(shape=signed(8), count=self.cols)
         m.submodules.sum_deskew = sum_deskew = Skew(
             shape=partial_sum_shape(self.rows - 1), count=self.cols, reverse=True)
         m.d.comb += [
             activation_skew.i.eq(self.activations), array.activations.eq(activation_skew.o),
-            weight_skew.i.eq(self.weights), array.weights.eq(weight_skew.o),
-            array.swap.eq(self.swap), array.load.eq(self.load), array.load_row.eq(self.load_row),
+            even_skew.i.eq(self.weights[0]), array.weights[0].eq(even_skew.o),
+            odd_skew.i.eq(delay(m, self.weights[1], 1, name="odd")), array.weights[1].eq(odd_skew.o),
+            array.swap.eq(self.swap), array.load.eq(self.load), array.load_pair.eq(self.load_pair),
             sum_deskew.i.eq(array.sums), self.sums.eq(sum_deskew.o),
         ]
         if self._streams:

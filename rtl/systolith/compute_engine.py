@@ -26,7 +26,7 @@ class ComputeEngine(Component):
 
     Dataflow: the weight feeder accepts a command and works one tile ahead; a hand-over register passes the
     command on to the activation feeder. Both meet in the array, whose sums go to the accumulator buffer. Tiles
-    follow each other without a bubble, within and between commands, every max(M, rows, 4) cycles for M vectors
+    follow each other without a bubble, within and between commands, every max(M, rows / 2, 4) cycles for M vectors
     per tile; ``systolith_spec.timing`` has the formulas. A refused activation read delays what comes behind it.
 
     The accumulator entries of consecutive tiles, also of consecutive commands, must be the same or disjoint
@@ -111,7 +111,7 @@ class ComputeEngine(Component):
             activation_feeder.armed.eq(weight_feeder.armed),
             array.weights.eq(delay(m, self.weights.data, weight_delay, name="weights")),
             array.load.eq(delay(m, weight_feeder.load, weight_delay, name="load", reset_less=False)),
-            array.load_row.eq(delay(m, weight_feeder.load_row, weight_delay, name="load_row")),
+            array.load_pair.eq(delay(m, weight_feeder.load_pair, weight_delay, name="load_pair")),
         ]
 
         vectors = activation_feeder.vectors

@@ -1,4 +1,4 @@
-"""Generated files: the Verilog of an accelerator and a manifest that describes it."""
+"""Generated files: the Verilog of an accelerator, a manifest that describes it, and what a SoC needs beside it."""
 
 import json
 from importlib.metadata import PackageNotFoundError, version
@@ -8,7 +8,9 @@ from amaranth.hdl import Shape
 from amaranth.lib.wiring import In
 
 from systolith.accelerator import Accelerator, accelerator_latencies, accelerator_members
+from systolith.command_processor import register_constants
 from systolith.verilog import to_verilog
+from systolith_export.integration import integration_files
 from systolith_spec.commands import COMMAND_BYTES, COMMANDS
 from systolith_spec.registers import REGISTERS, VERSION_VALUE, ErrorCode
 
@@ -88,7 +90,7 @@ def manifest(config):
 
 
 def generate(config, out_dir):
-    """Write ``systolith.v`` and ``manifest.json``.
+    """Write ``systolith.v``, ``manifest.json`` and the files of :func:`~systolith_export.integration.integration_files`.
 
     The same configuration gives the same bytes, in every process.
 
@@ -109,4 +111,7 @@ def generate(config, out_dir):
     manifest_file = out_dir / "manifest.json"
     manifest_file.write_text(json.dumps(manifest(config), indent=2) + "\n")
     verilog_file.write_text(to_verilog(Accelerator(config=config), TOP_MODULE))
-    return [verilog_file, manifest_file]
+    others = integration_files(config.name, register_constants(config), _package_version())
+    for name, text in others.items():
+        (out_dir / name).write_text(text)
+    return [verilog_file, manifest_file, *(out_dir / name for name in others)]

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH
+from systolith_spec.timing import WEIGHT_ROWS
 
 __all__ = [
     "ActivationReadPort",
@@ -99,7 +100,7 @@ class ActivationWritePort(_Port):
 
 
 class WeightReadPort(_Port):
-    """Read of one tile row of ``config.cols`` bytes, never refused.
+    """Read of two tile rows of ``config.cols`` bytes, never refused.
 
     Members
     -------
@@ -107,8 +108,8 @@ class WeightReadPort(_Port):
         Byte address, a multiple of ``config.weight_alignment``; truncated to the size of the buffer.
     en : ``Out(1)``
         Read this cycle.
-    data : ``In(8 * cols)``
-        The row, ``WeightBuffer.read_latency`` cycles after ``en``; byte i is bits 8i+7..8i.
+    data : ``In(2 * 8 * cols)``
+        The rows, ``WeightBuffer.read_latency`` cycles after ``en``; byte i is bits 8i+7..8i.
     """
 
     class Signature(_Signature):
@@ -119,7 +120,7 @@ class WeightReadPort(_Port):
                 {
                     "addr": Out(ADDRESS_WIDTH),
                     "en": Out(1),
-                    "data": In(8 * config.cols),
+                    "data": In(8 * WEIGHT_ROWS * config.cols),
                 }
             )
 

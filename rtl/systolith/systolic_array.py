@@ -5,6 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from systolith.processing_element import ProcessingElement, partial_sum_shape
+from systolith_spec.timing import WEIGHT_ROWS
 
 __all__ = ["SystolicArray"]
 
@@ -13,11 +14,12 @@ class SystolicArray(Component):
     """``rows`` x ``cols`` processing elements: column ``c`` sums activation ``r`` times weight ``(r, c)`` over r.
 
     Dataflow: activations enter at the left, row r one cycle after row r - 1; sums leave at the bottom, column c
-    one cycle after column c - 1. Weights enter at the top, one tile row per cycle, column c one cycle after
-    column c - 1, together with the number of their row; each row keeps the weights that bear its number.
+    one cycle after column c - 1. Weights enter at the top, two tile rows per cycle, column c one cycle after
+    column c - 1, together with the number of their pair; they move down two rows per cycle, and each pair of rows
+    keeps the weights that bear its number. So weights reach row r of their tile r cycles after row 0, as vectors do.
     ``swap`` comes with the first vector under a new tile. Row 0 of a tile may enter in the cycle in which the
-    first vector of the tile before enters row 0, and the first vector of its own ``rows`` cycles later: one
-    tile every ``rows`` cycles.
+    first vector of the tile before enters row 0, and the first vector of its own one cycle later: one
+    tile every ``rows`` / 2 cycles.
 
     In *column mode* (depthwise convolution) row r of column c multiplies lane c of a stream, the same for
     all columns of the row, in place of what comes from the left; columns without a lane take that of the last.
@@ -41,12 +43,13 @@ class SystolicArray(Component):
         Element r belongs to the vector whose element 0 came r cycles before.
     swap : ``In(1)``
         With element 0 of a vector: this vector is the first to use the weights loaded last.
-    weights : ``In(ArrayLayout(signed(8), cols))``
-        Element c belongs to the tile row whose element 0 came c cycles before.
+    weights : ``In(ArrayLayout(ArrayLayout(signed(8), cols), 2))``
+        Even and odd row of a pair. Element c of the even row belongs to the pair whose element 0 came c cycles before;
+        the odd row comes one cycle later.
     load : ``In(1)``
-        With element 0 of a tile row: keep it.
-    load_row : ``In(range(rows))``
-        With element 0 of a tile row: its number.
+        With element 0 of an even row: keep the pair.
+    load_pair : ``In(range(ceil(rows / 2)))``
+        With element 0 of an even row: number of the pair, row // 2.
     sums : ``Out(ArrayLayout(partial_sum_shape(rows - 1), cols))``
         Element c belongs to the vector whose element 0 came ``latency + c`` cycles before.
     column : ``In(1)``, lines : ``In(ArrayLayout(ArrayLayout(signed(8), min(rows, cols)), streams))``
@@ -69,9 +72,9 @@ class SystolicArray(Component):
         super().__init__({
             "activations": In(data.ArrayLayout(signed(8), rows)),
             "swap": In(1),
-            "weights": In(data.ArrayLayout(signed(8), cols)),
+            "weights": In(data.ArrayLayout(data.ArrayLayout(signed(8), cols), WEIGHT_ROWS)),
             "load": In(1),
-            "load_row": In(range(rows)),
+            "load_pair": In(range(-(-rows // WEIGHT_ROWS))),
             "sums": Out(data.ArrayLayout(partial_sum_shape(rows - 1), cols)),
             **column_members,
         })
@@ -114,13 +117,9 @@ class SystolicArray(Component):
                 else:
                     m.d.comb += element.activation.eq(self.activations[row])
                 if row > 0:
-                    above = elements[row - 1][col]
-                    m.d.comb += [
-                        element.weight.eq(above.weight_next),
-                        element.partial_sum.eq(above.partial_sum_next),
-                    ]
-                else:
-                    m.d.comb += element.weight.eq(self.weights[col])
+                    m.d.comb += element.partial_sum.eq(elements[row - 1][col].partial_sum_next)
+                m.d.comb += element.weight.eq(
+                    self.weights[row][col] if row < WEIGHT_ROWS else elements[row - WEIGHT_ROWS][col].weight_next)
         for col in range(self.cols):
             m.d.comb += self.sums[col].eq(elements[-1][col].partial_sum_next)
         return m
@@ -141,15 +140,19 @@ class SystolicArray(Component):
                 ]
 
     def _control(self, m, elements):
-        """Send swap and row numbers down beside column 0, one row per cycle; decide there who keeps weights."""
-        swap, load, load_row = self.swap, self.load, self.load_row
+        """Send swap and numbers of pairs down beside column 0, one row or pair per cycle; decide there who keeps weights."""
+        swap, load, load_pair = self.swap, self.load, self.load_pair
         for row in range(self.rows):
+            pair, odd = divmod(row, WEIGHT_ROWS)
             if row > 0:
-                below = [Signal(name=f"swap_{row}"), Signal(name=f"load_{row}"),
-                         Signal(range(self.rows), name=f"load_row_{row}", reset_less=True)]
-                m.d.sync += [below[0].eq(swap), below[1].eq(load), below[2].eq(load_row)]
-                swap, load, load_row = below
+                swap_below = Signal(name=f"swap_{row}")
+                m.d.sync += swap_below.eq(swap)
+                swap = swap_below
+            if pair > 0 and not odd:
+                below = Signal(name=f"load_{pair}"), Signal.like(load_pair, name=f"load_pair_{pair}", reset_less=True)
+                m.d.sync += [below[0].eq(load), below[1].eq(load_pair)]
+                load, load_pair = below
             m.d.comb += [
                 elements[row][0].swap.eq(swap),
-                elements[row][0].latch.eq(load & (load_row == row)),
+                elements[row][0].latch.eq(elements[row - 1][0].latch_next if odd else load & (load_pair == pair)),
             ]

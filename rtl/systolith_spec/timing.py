@@ -1,15 +1,16 @@
 """Cycle counts of the compute engine: constants and formulas shared by hardware, cycle model and tests.
 
 Symbols: R rows and C columns of the array, M = y_count * x_count vectors of a tile, T = block_count * ky_count *
-kx_count * chunk_count tiles of a command. All numbers are clock cycles.
+kx_count * chunk_count tiles of a command, L = ceil(R / 2) cycles in which the rows of a tile enter the array, two at a
+time. All numbers are clock cycles.
 """
 
 from systolith_spec.config import AcceleratorConfig
 
 __all__ = [
     "ACCUMULATE_CYCLES", "ACTIVATION_READ_LATENCY", "MINIMUM_TILE_CYCLES", "MULTIPLIER_LATENCY",
-    "WEIGHT_READ_LATENCY", "array_latency", "compute_cycles", "compute_latency", "compute_start", "compute_tail",
-    "compute_tiles", "compute_vectors", "tile_cycles", "weight_lead",
+    "WEIGHT_READ_LATENCY", "WEIGHT_ROWS", "array_latency", "compute_cycles", "compute_latency", "compute_start", "compute_tail",
+    "compute_tiles", "compute_vectors", "tile_cycles", "tile_load_cycles", "weight_lead",
 ]
 
 MULTIPLIER_LATENCY = 3
@@ -22,9 +23,13 @@ ACTIVATION_READ_LATENCY = 5
 """Accepted read of the activation buffer to its data."""
 WEIGHT_READ_LATENCY = 5
 """Read of the weight buffer to its data."""
+WEIGHT_ROWS = 2
+"""Rows of a weight tile that enter the array in one cycle; the wiring of the array depends on this very number."""
 
 # First position of an accepted command at the read port: hand-over register, walker, three stages of window access.
 _FIRST_REQUEST = 1 + 1 + 3
+# First tile of an accepted command to the vectors that its weights allow: walker, `armed`.
+_FIRST_WEIGHTS = 1 + 1
 
 
 def compute_vectors(fields: dict[str, int]) -> int:
@@ -55,15 +60,20 @@ def weight_lead(config: AcceleratorConfig, *, activation_read_latency: int = ACT
         Registers added behind the activation or weight read to reach that lead.
     """
     difference = activation_read_latency - weight_read_latency
-    largest = max(config.rows, MINIMUM_TILE_CYCLES) - 1
+    largest = max(tile_load_cycles(config), MINIMUM_TILE_CYCLES) - 1
     activation_delay = max(0, 1 - difference)
     weight_delay = max(0, difference - largest)
     return difference + activation_delay - weight_delay, activation_delay, weight_delay
 
 
+def tile_load_cycles(config: AcceleratorConfig) -> int:
+    """L: cycles in which the rows of a tile enter the array."""
+    return -(-config.rows // WEIGHT_ROWS)
+
+
 def tile_cycles(config: AcceleratorConfig, vectors: int) -> int:
-    """First vector of a tile to the first vector of the next: max(M, R, 4)."""
-    return max(vectors, config.rows, MINIMUM_TILE_CYCLES)
+    """First vector of a tile to the first vector of the next: max(M, L, 4)."""
+    return max(vectors, tile_load_cycles(config), MINIMUM_TILE_CYCLES)
 
 
 def compute_cycles(config: AcceleratorConfig, vectors: int, tiles: int) -> int:
@@ -71,12 +81,14 @@ def compute_cycles(config: AcceleratorConfig, vectors: int, tiles: int) -> int:
     return tiles * tile_cycles(config, vectors)
 
 
-def compute_start(config: AcceleratorConfig, *, activation_read_latency: int = ACTIVATION_READ_LATENCY,
-                  weight_read_latency: int = WEIGHT_READ_LATENCY) -> int:
-    """Cycles from the acceptance of a command by an idle engine to the read of its first vector."""
-    lead, _, _ = weight_lead(config, activation_read_latency=activation_read_latency,
-                             weight_read_latency=weight_read_latency)
-    return max(1 + max(config.rows - lead, 1), _FIRST_REQUEST)
+def compute_start(config: AcceleratorConfig, vectors: int, tiles: int) -> int:
+    """Cycles from the acceptance of a command by an idle engine to the read of its first vector, as far as they count.
+
+    The weights of the first tile are there before the walk of the first vector has begun. Where tiles take as long
+    as their weights (M < L), the second tile gains some of these cycles again.
+    """
+    gained = (tiles - 1) * (tile_cycles(config, vectors) - max(vectors, MINIMUM_TILE_CYCLES))
+    return max(_FIRST_REQUEST - gained, _FIRST_WEIGHTS)
 
 
 def compute_tail(config: AcceleratorConfig, *, activation_read_latency: int = ACTIVATION_READ_LATENCY,
@@ -95,4 +107,4 @@ def compute_latency(config: AcceleratorConfig, vectors: int, tiles: int, *,
     """Cycles from the acceptance of a COMPUTE command by an idle engine to its retire pulse, without stalls."""
     latencies = {"activation_read_latency": activation_read_latency, "weight_read_latency": weight_read_latency}
     stream = (tiles - 1) * tile_cycles(config, vectors) + vectors - 1
-    return compute_start(config, **latencies) + stream + compute_tail(config, **latencies)
+    return compute_start(config, vectors, tiles) + stream + compute_tail(config, **latencies)

@@ -14,11 +14,11 @@ __all__ = ["boards"]
 def boards(json: JsonOption = None) -> None:
     """List the boards."""
     table = Table(title="Boards")
+    rows = [{"name": board.name, "device": board.part, "preset": board.preset, "memory": board.memory,
+             "memory_bytes": board.main_memory, "clock_mhz": board.target_mhz} for board in BOARDS.values()]
     for column in ("name", "device", "preset", "memory"):
         table.add_column(column)
-    rows = [{"name": board.name, "device": board.part, "preset": board.preset, "memory": board.memory}
-            for board in BOARDS.values()]
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(*(row[column.header] for column in table.columns))
     console(json).print(table)
     write_json(json, rows)

@@ -68,6 +68,6 @@ def conv(
         raise UserError(str(error)) from None
     out = console(json)
     report = infer_with_progress(out, graph, accelerator, [convolution_sample(height, width, channels, seed)], level=level,
-                                 memory_latency=latency, seed=seed, explained=explain)
-    print_report(out, report)
+                                 memory_latency=latency, seed=seed, explained=explain or json is not None)
+    print_report(out, report, explained=explain)
     finish(report, json)

@@ -22,11 +22,14 @@ class UserError(Exception):
 
 def _known_errors() -> tuple[type[Exception], ...]:
     """Errors with a message for users; imported late, since most commands need few of them."""
+    from systolith_boards.host.link import LinkError
     from systolith_boards.synthesis import SynthesisError
+    from systolith_report.records import ReportError
     from systolith_sim.cocotb_run import ToolMissingError
     from systolith_sim.samples import InputError
 
-    return (UserError, ModelError, ImageError, ConfigurationError, InputError, SynthesisError, ToolMissingError, OSError)
+    return (UserError, ModelError, ImageError, ConfigurationError, InputError, LinkError, SynthesisError,
+            ToolMissingError, ReportError, OSError)
 
 
 def guarded(command: Callable) -> Callable:
@@ -34,6 +37,7 @@ def guarded(command: Callable) -> Callable:
 
     @wraps(command)
     def wrapper(*args, **kwargs):
+        from systolith_boards.host.device import RunError
         from systolith_sim.cocotb_run import SimulationError
 
         try:
@@ -45,6 +49,9 @@ def guarded(command: Callable) -> Callable:
             sys.exit(BAD_INPUT)
         except SimulationError as error:
             print(f"Error: the simulation failed: {error}", file=sys.stderr)
+            sys.exit(FAILED)
+        except RunError as error:
+            print(f"Error: the run on the board failed: {error}", file=sys.stderr)
             sys.exit(FAILED)
 
     return wrapper

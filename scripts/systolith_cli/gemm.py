@@ -43,6 +43,6 @@ def gemm(
     graph = gemm_graph(m, k, n, seed)
     out = console(json)
     report = infer_with_progress(out, graph, accelerator, [gemm_sample(m, k, seed)], level=level, memory_latency=latency,
-                                 seed=seed, explained=explain)
-    print_report(out, report)
+                                 seed=seed, explained=explain or json is not None)
+    print_report(out, report, explained=explain)
     finish(report, json)

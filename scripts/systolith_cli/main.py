@@ -7,6 +7,7 @@ from systolith_cli.configs import configs
 from systolith_cli.conv import conv
 from systolith_cli.gemm import gemm
 from systolith_cli.info import info
+from systolith_cli.report import report
 from systolith_cli.run import run
 from systolith_cli.synth import synth
 from systolith_cli.verilog import verilog
@@ -18,5 +19,5 @@ app = typer.Typer(
     rich_markup_mode="rich", help="Systolith: an int8 neural-network accelerator. Runs [bold].tflite[/bold] networks on "
     "its cycle-accurate RTL, writes its Verilog, and synthesises it for FPGAs.")
 
-for command in (run, gemm, conv, info, verilog, synth, configs, boards):
+for command in (run, gemm, conv, info, report, verilog, synth, configs, boards):
     app.command()(command)

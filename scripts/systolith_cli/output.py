@@ -1,6 +1,7 @@
 """How results reach the user: tables on the terminal, JSON in files, bars while something runs."""
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ _WIDTH = 100
 _HEADINGS = {"empty": "empty", "short_tiles": "short", "weights": "weight", "input": "input", "vector": "vector",
              "banks": "banks", "commands": "cmds", "fill_drain": "fill"}
 _SECONDS_BETWEEN_LINES = 10
+_NUMBERS = re.compile(r"\[\n([-\d.,\s]+)\n\s*\]")  # a list of numbers: one line is enough
 
 
 def console(json_path: Path | None = None) -> Console:
@@ -32,7 +34,7 @@ def write_json(path: Path | None, values: dict | list) -> None:
     """Write JSON to a file or, for "-", to standard output."""
     if path is None:
         return
-    text = json.dumps(values, indent=2) + "\n"
+    text = _NUMBERS.sub(lambda match: f"[{' '.join(match[1].split())}]", json.dumps(values, indent=2)) + "\n"
     if str(path) == "-":
         sys.stdout.write(text)
     else:
@@ -113,10 +115,10 @@ def explanation_table(report: InferenceReport) -> Table:
     return table
 
 
-def print_report(out: Console, report: InferenceReport) -> None:
-    """Table of layers and a summary."""
+def print_report(out: Console, report: InferenceReport, *, explained: bool = False) -> None:
+    """Table of layers, where the cycles go if `explained`, and a summary."""
     out.print(layer_table(report))
-    if report.explanation:
+    if explained:
         out.print(explanation_table(report), width=max(out.width, _WIDTH), crop=False)
     rows = [("level", report.level), ("samples", str(report.samples))]
     each = "per sample" if report.batch == 1 else f"per {report.batch} samples"

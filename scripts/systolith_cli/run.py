@@ -1,6 +1,7 @@
 """`systolith run`: a network on the accelerator."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import FAILED, UserError, guarded
-from systolith_cli.options import ConfigOption, ExplainOption, JsonOption, SeedOption
+from systolith_cli.options import ExplainOption, JsonOption, SeedOption
 from systolith_cli.output import Activities, console, print_report, write_json
 from systolith_compiler.graph import Graph
 from systolith_compiler.tflite_reader import read_tflite
@@ -23,7 +24,9 @@ __all__ = ["finish", "infer_with_progress", "run"]
 @guarded
 def run(
     model: Annotated[Path, typer.Argument(metavar="MODEL.tflite", help="An int8 .tflite network.")],
-    config: ConfigOption = "small-8x8",
+    config: Annotated[str | None, typer.Option(
+        "--config", "-c", metavar="NAME", help="Preset (see `systolith configs`), ROWSxCOLS such as 12x6, or a JSON file of "
+        "configuration fields. Default: small-8x8; with --target the preset that is on the board.")] = None,
     input: Annotated[Path | None, typer.Option("--input", metavar="X.npy", help="Inputs: first axis samples, then the "
                      "network's input shape without batch; int8, or float to be quantised. Without it: one random sample."
                      )] = None,
@@ -39,29 +42,58 @@ def run(
     json: JsonOption = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write outputs: output_0, ... int8, samples first."
                                                 )] = None,
+    target: Annotated[str | None, typer.Option(metavar="serial:PORT", help="Run on a board: serial:/dev/ttyUSB0, or "
+                                               "serial: with a URL of pyserial such as socket://host:port.")] = None,
+    baud: Annotated[int, typer.Option(min=300, help="Of the serial port.")] = 1_000_000,
+    timeout: Annotated[float, typer.Option(min=0.01, help="Seconds until a request to the board is repeated.")] = 1.0,
 ) -> None:
     """Run a network, compare every output, count cycles.
 
     Exit status 0 only when all outputs are bit-exact; 2 when an input cannot be used.
 
     Examples: [dim]systolith run scripts/demo/lenet5.tflite --config base-16x16[/dim],
-    [dim]systolith run net.tflite --input x.npy --level machine --json result.json[/dim]
+    [dim]systolith run net.tflite --input x.npy --level machine --json result.json[/dim],
+    [dim]systolith run net.tflite --target serial:/dev/ttyUSB0[/dim]
     """
     if level not in LEVELS:
         raise UserError(f"Level must be one of {', '.join(LEVELS)}, not {level!r}")
     if rounding not in ("double", "single"):
         raise UserError(f"Rounding must be 'double' or 'single', not {rounding!r}")
-    accelerator = find_config(config)
+    if target is not None and (level != "rtl" or waves is not None or stall):
+        raise UserError("--level, --waves and --stall are for simulations, not for --target")
     graph = read_tflite(model)
     samples = [random_sample(graph, seed)] if input is None else load_samples(graph, input)
     out = console(json)
-    report = infer_with_progress(out, graph, accelerator, samples, level=level, model=model, memory_latency=latency,
-                                 stall=stall, seed=seed, rounding=rounding, waves=waves, explained=explain, batch=batch)
-    print_report(out, report)
+    options = {"level": level, "model": model, "memory_latency": latency, "stall": stall, "seed": seed, "rounding": rounding,
+               "waves": waves, "explained": explain or json is not None, "batch": batch}
+    if target is None:
+        report = infer_with_progress(out, graph, find_config(config or "small-8x8"), samples, **options)
+    else:
+        report = _on_board(out, graph, config, samples, target, baud, timeout, options)
+    print_report(out, report, explained=explain)
     if output is not None:
         with output.open("wb") as file:
             np.savez(file, **{f"output_{i}": array for i, array in enumerate(report.outputs)})
     finish(report, json)
+
+
+def _on_board(out, graph: Graph, config: str | None, samples: list, target: str, baud: int, timeout: float,
+              options: dict) -> InferenceReport:
+    """`infer_with_progress` on a board."""
+    from systolith_boards.host.device import device_config
+    from systolith_boards.host.link import open_link
+    from systolith_boards.host.run import run_on_board
+    from systolith_boards.shell.memory import MEMORY_READ_LATENCY
+
+    kind, _, url = target.partition(":")
+    if kind != "serial" or not url:
+        raise UserError(f"Target must be serial: and a port, such as serial:/dev/ttyUSB0, not {target!r}")
+    link = open_link(url, baud=baud, timeout=timeout)
+    identity = link.identify()
+    accelerator = device_config(link) if config is None else find_config(config)
+    out.print(f"{identity.board}: {identity.clock_hz / 1e6:g} MHz, {identity.memory_bytes:,} bytes of main memory")
+    options |= {"level": "board", "memory_latency": MEMORY_READ_LATENCY, "board": partial(run_on_board, link)}
+    return infer_with_progress(out, graph, accelerator, samples, **options)
 
 
 def infer_with_progress(out, graph: Graph, config: AcceleratorConfig, samples: list, **arguments) -> InferenceReport:

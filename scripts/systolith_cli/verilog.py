@@ -1,4 +1,4 @@
-"""`systolith verilog`: Verilog and manifest of a configuration."""
+"""`systolith verilog`: Verilog of a configuration, its manifest and what a SoC needs beside them."""
 
 from systolith.generate import generate
 from systolith_cli.configuration import find_config
@@ -11,7 +11,7 @@ __all__ = ["verilog"]
 
 @guarded
 def verilog(out: OutOption, config: ConfigOption = "small-8x8") -> None:
-    """Write systolith.v and manifest.json; the same input gives the same bytes.
+    """Write Verilog, manifest, C driver, register descriptions and core file; the same input gives the same bytes.
 
     Example: [dim]systolith verilog --config tiny-4x4 --out build/tiny[/dim]
     """

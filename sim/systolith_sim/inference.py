@@ -20,6 +20,7 @@ from systolith_golden.explanation import LayerExplanation, explain
 from systolith_golden.interpreter import run_outputs
 from systolith_sim.executor import Executor, MachineTarget
 from systolith_sim.network_run import SampleRun, simulate
+from systolith_sim.run_details import run_details
 from systolith_sim.samples import sample_shape
 from systolith_sim.witness import tflite_micro_outputs
 from systolith_spec.config import AcceleratorConfig
@@ -55,7 +56,7 @@ class InferenceReport:
     bit_exact_tflite_micro : bool or None
         Whether the tensor level equals TensorFlow Lite Micro; None where that cannot run the network.
     cycles : int or None
-        From the start bit to the interrupt (the largest, should the runs differ); RTL only.
+        From the start bit to the interrupt (the largest, should the runs differ); RTL and boards only.
     predicted_cycles : int
     macs : int
         Useful multiply-accumulates.
@@ -69,7 +70,13 @@ class InferenceReport:
     explanation : list of LayerExplanation
         Where the predicted cycles go; empty unless asked for.
     counters : dict of str to int
-        Performance counters of the first sample; RTL only.
+        Performance counters of the first sample; RTL and boards only.
+    configuration : dict
+        Fields of the configuration.
+    memory : dict of str to int
+        Of the simulated main memory: "latency" and "stall".
+    details : dict
+        Timeline, traffic and memory maps, see `run_details`; empty unless asked for.
     outputs : list of np.ndarray
         `outputs[i][s]` is output i of sample s, without a batch axis of 1. Not part of the JSON.
     """
@@ -91,14 +98,18 @@ class InferenceReport:
     layers: list[LayerReport]
     explanation: list[LayerExplanation] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
+    configuration: dict = field(default_factory=dict, repr=False)
+    memory: dict[str, int] = field(default_factory=dict)
+    details: dict = field(default_factory=dict, repr=False)
     outputs: list[np.ndarray] = field(default_factory=list, repr=False)
 
     def to_json(self) -> dict:
         """Plain values for a JSON file."""
         values = asdict(self)
         del values["outputs"]
-        if not self.explanation:
-            del values["explanation"]
+        for name in ("explanation", "details"):
+            if not values[name]:
+                del values[name]
         for entry, layer in zip(values.get("explanation", []), self.explanation, strict=True):
             entry["bound"] = layer.bound
         return values
@@ -146,7 +157,8 @@ def _equal(first: Sequence[Sequence[np.ndarray]], second: Sequence[Sequence[np.n
 def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np.ndarray]], *, level: str = "rtl",
           model: Path | None = None, rounding: str = "double", memory_latency: int = 20, stall: int = 0, seed: int = 1,
           waves: Path | None = None, explained: bool = False, batch: int = 1,
-          progress: Callable[[int], None] | None = None) -> InferenceReport:
+          progress: Callable[[int], None] | None = None,
+          board: Callable[..., list[SampleRun]] | None = None) -> InferenceReport:
     """Compile a network, run samples and compare the results.
 
     Parameters
@@ -156,7 +168,7 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
     samples : sequence of sequences of np.ndarray
         For each sample one array per network input.
     level : str
-        One of `LEVELS`.
+        One of `LEVELS`, or "board".
     model : Path or None
         The file that `graph` was read from, for TensorFlow Lite Micro.
     rounding : str
@@ -166,11 +178,14 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
     waves : Path or None
         Waveform file to write (RTL).
     explained : bool
-        Fill `InferenceReport.explanation`.
+        Fill `explanation` and `details` of the report.
     batch : int
         Samples of one run, which share the loads of weights.
     progress : callable or None
         Called with the number of samples done.
+    board : callable or None
+        For level "board": called with image, graph, inputs of each run and `progress`, returns the runs. What it measures are
+        cycles and counters of whole programs; cycles of layers are predicted.
 
     Raises
     ------
@@ -194,13 +209,16 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
     if level == "rtl":
         runs = simulate(image, whole, inputs, memory_latency=memory_latency, stall=stall, seed=seed, waves=waves,
                         progress=progress)
-        results = [run.outputs for run in runs]
-        read, written = (runs[0].counters[name] for name in ("BYTES_READ", "BYTES_WRITTEN"))
+    elif level == "board":
+        runs = board(image, whole, inputs, progress=progress)
     elif level == "machine":
         executor = Executor(image, whole, MachineTarget(image, check_hazards=True))
         results = [executor.infer_now(sample) for sample in inputs]
     else:
         results = golden
+    if runs:
+        results = [run.outputs for run in runs]
+        read, written = (runs[0].counters[name] for name in ("BYTES_READ", "BYTES_WRITTEN"))
     if batch > 1 and level != "tensor":
         results = [result for outputs, group in zip(results, groups, strict=True)
                    for result in split_outputs(outputs, len(group))]
@@ -210,7 +228,7 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
         layer_ends = prediction.per_layer | prediction.per_layer_compute
         ends |= {layer: offset + end for layer, end in layer_ends.items()}
         offset += prediction.total
-    if runs:
+    if runs and runs[0].layer_ends:
         ends = runs[0].layer_ends
     macs = sum(layer.macs for layer in image.layers)
     matches = None if reference is None else _equal(golden, reference)
@@ -220,6 +238,7 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
         predicted_cycles=predicted, macs=macs, utilization=_utilization(macs, cycles or predicted, config),
         dram_bytes_read=read, dram_bytes_written=written, host_ops=[layer.op for layer in image.layers if layer.host],
         layers=_layers(image, ends, cycles or predicted), counters=runs[0].counters if runs else {},
-        explanation=_explain(image, memory_latency) if explained else [],
+        explanation=_explain(image, memory_latency) if explained else [], configuration=config.as_dict(),
+        memory={"latency": memory_latency, "stall": stall}, details=run_details(image, memory_latency) if explained else {},
         outputs=[np.stack([result[i].reshape(sample_shape(graph.tensors[index])) for result in results])
                  for i, index in enumerate(graph.outputs)])

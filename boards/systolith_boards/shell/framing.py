@@ -1,0 +1,163 @@
+"""Frames of the host link: checked and stored on the way in, delimited and checksummed on the way out."""
+
+from amaranth import *
+from amaranth.lib import data, stream
+from amaranth.lib.crc import Processor
+from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
+from amaranth.lib.wiring import Component, In, Out
+
+from systolith.block_ram import block_ram
+from systolith_boards.shell.protocol import ESCAPE, ESCAPE_XOR, FLAG, FRAME_BYTES, WINDOW
+
+__all__ = ["FrameReceiver", "FrameTransmitter", "frame_stream"]
+
+_CRC_BYTES = 4
+
+
+def frame_stream():
+    """Signature of the contents of frames: payload ``data`` and ``last``, which marks the last byte of a frame."""
+    return stream.Signature(data.StructLayout({"data": 8, "last": 1}))
+
+
+def _crc():
+    return Processor(CRC32_ISO_HDLC(data_width=8))
+
+
+class FrameReceiver(Component):
+    """Turns received bytes into the contents of frames.
+
+    A frame is stored until its flag; only if its CRC is right its contents leave, without the CRC. There is room for
+    `WINDOW` frames; one that arrives while all are taken is dropped, as is one that is damaged or too long.
+
+    Parameters
+    ----------
+    style : str
+        Of the block RAM.
+
+    Members
+    -------
+    i : ``In(stream.Signature(8, always_ready=True))``
+        Received bytes.
+    o : ``Out(frame_stream())``
+        Contents of frames.
+    """
+
+    def __init__(self, *, style="generic"):
+        self._style = style
+        super().__init__({"i": In(stream.Signature(8, always_ready=True)), "o": Out(frame_stream())})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.ram = ram = block_ram(style=self._style, width=8, depth=WINDOW * FRAME_BYTES)
+        # Length of the contents of each stored frame; 0 while its place is free.
+        lengths = Array(Signal(range(FRAME_BYTES + 1), name=f"length_{index}") for index in range(WINDOW))
+        self._store(m, ram, lengths)
+        self._read(m, ram, lengths)
+        return m
+
+    def _store(self, m, ram, lengths):
+        m.submodules.crc = crc = _crc()
+        place = Signal(range(WINDOW))
+        count = Signal(range(FRAME_BYTES + 1))
+        escaped = Signal()
+        bad = Signal()
+        byte = self.i.payload
+        m.d.comb += [
+            crc.data.eq(byte ^ Mux(escaped, ESCAPE_XOR, 0)),
+            ram.w_data.eq(crc.data),
+            ram.w_addr.eq(Cat(count[:-1], place)),
+        ]
+        with m.If(self.i.valid):
+            with m.If(byte == FLAG):
+                m.d.comb += crc.start.eq(1)
+                m.d.sync += [count.eq(0), escaped.eq(0), bad.eq(0)]
+                with m.If(crc.match_detected & (count > _CRC_BYTES) & ~bad & ~escaped):
+                    m.d.sync += [lengths[place].eq(count - _CRC_BYTES), place.eq(place + 1)]
+            with m.Elif(byte == ESCAPE):
+                m.d.sync += escaped.eq(1)
+            with m.Elif((count == FRAME_BYTES) | (lengths[place] != 0)):
+                m.d.sync += bad.eq(1)
+            with m.Else():
+                m.d.comb += [crc.valid.eq(1), ram.w_en.eq(1)]
+                m.d.sync += [count.eq(count + 1), escaped.eq(0)]
+
+    def _read(self, m, ram, lengths):
+        place = Signal(range(WINDOW))
+        count = Signal(range(FRAME_BYTES))
+        wait = Signal(range(ram.read_latency + 1))
+        m.d.comb += [
+            ram.r_addr.eq(Cat(count, place)),
+            ram.r_en.eq(1),
+            self.o.payload.data.eq(ram.r_data),
+            self.o.payload.last.eq(count + 1 == lengths[place]),
+            self.o.valid.eq((lengths[place] != 0) & (wait == ram.read_latency)),
+        ]
+        with m.If((lengths[place] != 0) & (wait != ram.read_latency)):
+            m.d.sync += wait.eq(wait + 1)
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += [wait.eq(0), count.eq(count + 1)]
+            with m.If(self.o.payload.last):
+                m.d.sync += [count.eq(0), lengths[place].eq(0), place.eq(place + 1)]
+
+
+class FrameTransmitter(Component):
+    """Turns contents into frames: a flag, the contents, their CRC, a flag.
+
+    Members
+    -------
+    i : ``In(frame_stream())``
+        Contents of frames.
+    o : ``Out(stream.Signature(8))``
+        Bytes to send.
+    """
+
+    i: In(frame_stream())
+    o: Out(stream.Signature(8))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.crc = crc = _crc()
+        byte = Signal(8)
+        valid = Signal()
+        taken = Signal()  # the byte, not the escape before it
+        escaped = Signal()
+        left = Signal(range(_CRC_BYTES))
+        word = Signal(32)
+        special = Signal()
+        m.d.comb += [
+            special.eq((byte == FLAG) | (byte == ESCAPE)),
+            self.o.valid.eq(valid),
+            self.o.payload.eq(Mux(escaped, byte ^ ESCAPE_XOR, Mux(special, ESCAPE, byte))),
+            taken.eq(valid & self.o.ready & (escaped | ~special)),
+            crc.data.eq(self.i.payload.data),
+        ]
+        with m.If(valid & self.o.ready):
+            m.d.sync += escaped.eq(special & ~escaped)
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += crc.start.eq(1)
+                with m.If(self.i.valid):
+                    m.next = "BEGIN"
+            with m.State("BEGIN"):
+                self._flag(m, then="CONTENTS")
+            with m.State("CONTENTS"):
+                m.d.comb += [byte.eq(self.i.payload.data), valid.eq(self.i.valid), self.i.ready.eq(taken), crc.valid.eq(taken)]
+                with m.If(taken & self.i.payload.last):
+                    m.next = "CRC"
+            with m.State("CRC"):
+                m.d.sync += [word.eq(crc.crc), left.eq(_CRC_BYTES - 1)]
+                m.next = "CRC_BYTES"
+            with m.State("CRC_BYTES"):
+                m.d.comb += [byte.eq(word[:8]), valid.eq(1)]
+                with m.If(taken):
+                    m.d.sync += [word.eq(word >> 8), left.eq(left - 1)]
+                    with m.If(left == 0):
+                        m.next = "END"
+            with m.State("END"):
+                self._flag(m, then="IDLE")
+        return m
+
+    def _flag(self, m, *, then):
+        m.d.comb += [self.o.valid.eq(1), self.o.payload.eq(FLAG)]
+        with m.If(self.o.ready):
+            m.next = then

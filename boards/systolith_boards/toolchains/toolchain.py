@@ -1,0 +1,82 @@
+"""What the flow needs to know about the tools of a family."""
+
+import json
+from pathlib import Path
+
+from systolith_boards.boards import Board
+from systolith_boards.hierarchy import CellTable
+from systolith_boards.tools import YOSYS, SynthesisError, Tool
+
+__all__ = ["Toolchain"]
+
+
+class Toolchain:
+    """Base of the toolchains.
+
+    Attributes
+    ----------
+    family : str
+    constraints_suffix : str
+        Of the file with the pins, such as ``".lpf"``.
+    bitstream_suffix : str
+        Of the bitstream.
+    nextpnr, packer : Tool
+    cells : CellTable
+    names : dict of str to str
+        What a person calls the resources of the report, and the cells that nextpnr counts.
+    """
+
+    family: str
+    constraints_suffix: str
+    bitstream_suffix: str
+    nextpnr: Tool
+    packer: Tool
+    cells: CellTable
+    names: dict[str, str]
+
+    def versions(self) -> dict[str, str]:
+        """Version of each package, by its name."""
+        return {tool.package: tool.version for tool in (YOSYS, self.nextpnr, self.packer)}
+
+    def synthesis(self, top: str, netlist: str) -> str:
+        """Yosys command that maps the design and writes the netlist."""
+        raise NotImplementedError
+
+    def placement(self, board: Board, *, netlist: str, routed: str, report: str, frequency_mhz: float,
+                  constraints: str | None) -> list[str]:
+        """Arguments of nextpnr but the seed.
+
+        Parameters
+        ----------
+        board : Board
+        netlist, routed, report : str
+            Files: input, input of the packer, timing report.
+        frequency_mhz : float
+        constraints : str or None
+            File with the pins.
+        """
+        raise NotImplementedError
+
+    def packing(self, board: Board, *, routed: str, bitstream: str) -> list[str]:
+        """Arguments of the packer."""
+        raise NotImplementedError
+
+    def harness_constraints(self, board: Board) -> str | None:
+        """Pins for the wrapper of out-of-context synthesis, where nextpnr insists on pins."""
+        return None
+
+    def timing(self, report: Path, log: Path) -> tuple[float, list[dict]]:
+        """Clock rate in MHz, and the steps of the critical path as nextpnr reports them.
+
+        Raises
+        ------
+        SynthesisError
+            If there is no path.
+        """
+        values = json.loads(report.read_text())
+        if not values["fmax"]:
+            raise SynthesisError("Design must have a path between two registers of one clock")
+        clock, fmax = min(values["fmax"].items(), key=lambda item: item[1]["achieved"])
+        path = next((entry["path"] for entry in values["critical_paths"]
+                     if entry["from"].split()[-1] == clock and entry["to"].split()[-1] == clock), [])
+        return fmax["achieved"], path
