@@ -80,11 +80,25 @@ def netlist(family: str) -> str:
 
 def cell_counts(text: str) -> Counter[str]:
     """Cells of a netlist by type."""
-    return Counter(re.findall(r"^\s+([A-Z]\w+) (?:#\(|\\?\S+ \()", text, re.MULTILINE))
+    return Counter(re.findall(r"^\s+([A-Z]\w+)\s+(?:#\(|\\?\S+\s+\()", text, re.MULTILINE))
 
 
-def check(text: str, cells: str, *, stall: float = 0.3, simulator: str | None = None) -> Results:
-    """Run the small network on a netlist; raises SimulationError when a byte differs."""
+def check(text: str, cells: str = "", *, stall: float = 0.3, simulator: str | None = None,
+          testbench: Path = _TESTBENCH, runs: int = 2) -> Results:
+    """Run the small network on a netlist, or the RTL; raises SimulationError when a byte differs.
+
+    Parameters
+    ----------
+    text, cells : str
+        Verilog of the accelerator `SMALL` and of the cells that it uses.
+    stall : float
+        Probability that a channel of the bus stalls.
+    simulator : str or None
+    testbench : Path
+        Module of cocotb tests; those with "golden" in their name are run.
+    runs : int
+        Times the program is run.
+    """
     image, memory = small_image()
     wanted = memory.copy()
     step = image.steps[0]
@@ -93,10 +107,10 @@ def check(text: str, cells: str, *, stall: float = 0.3, simulator: str | None = 
     def pack(data: np.ndarray) -> str:
         return base64.b64encode(zlib.compress(data.tobytes())).decode()
 
-    return run(text, top="systolith", test_module=_TESTBENCH, test_filter="golden", simulator=simulator, optimise="0",
+    return run(text, top="systolith", test_module=testbench, test_filter="golden", simulator=simulator, optimise="0",
                extra_sources=[cells] if cells else [], timeout_seconds=1800, arguments={
                    "memory": pack(memory), "wanted": pack(wanted), "program": step.program, "base": _BASE,
-                   "limit": memory.size, "watchdog": 20_000, "stall": stall, "runs": 2})
+                   "limit": memory.size, "watchdog": 20_000, "stall": stall, "runs": runs})
 
 
 def _row(family: str) -> tuple:

@@ -22,6 +22,7 @@ from systolith_sim.axi_memory import (
     write_memory_file,
 )
 from systolith_sim.cocotb_run import run
+from systolith_sim.cover_points import record_points
 from systolith_sim.job import Job
 from systolith_sim.verilog import to_verilog
 from systolith_spec.config import AcceleratorConfig
@@ -100,6 +101,7 @@ def simulate(image: Image, graph: Graph, samples: Sequence[Sequence[np.ndarray]]
         The simulation failed, or the accelerator reported an error.
     """
     config = image.config
+    record_points(graph, image, stall=bool(stall))
     predicted = sum(predict(config, image.commands(step), memory_latency, program_offset=step.program).total
                     for step in image.steps if step.program is not None)
     size_log2 = _memory_log2(image)
