@@ -1,13 +1,16 @@
 """The mutation of RTL modules: what is changed, and that a bug in a module does not pass its tests."""
 
 import ast
+import json
+import subprocess
+import sys
 
 import pytest
 
 from systolith_sim.handmade_mutants import HANDMADE
 from systolith_sim.judged_mutants import JUDGED
-from systolith_sim.mutants import Result, figures, run_handmade, run_mutant, run_tests, tests_of
-from systolith_sim.mutation import RTL, Mutant, MutantFinder, modules, mutants, mutated, replaced
+from systolith_sim.mutants import Result, figures, suite_of
+from systolith_sim.mutation import RTL, Mutant, modules, mutants, mutated, replaced
 
 
 def test_every_module_has_a_bug_by_hand():
@@ -16,16 +19,28 @@ def test_every_module_has_a_bug_by_hand():
         replaced(module, old, new)
 
 
-@pytest.mark.parametrize("module", ["skid_buffer", "token_counters", "watchdog", "rotating_ram"])
-def test_bugs_by_hand_are_caught(module):
-    result = run_handmade(module)
-    assert result.outcome == "killed"
-    assert result.by.startswith("sim/test_")
+def run(folder, *arguments):
+    """Results of a run in a process of its own, which has not imported the RTL."""
+    command = [sys.executable, "-m", "systolith_sim.mutants", "--folder", str(folder), "--json", str(folder / "all.json")]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    return done, [entry for file in sorted(folder.glob("[!a]*.json")) for entry in json.loads(file.read_text())]
 
 
-def test_tests_of_modules_exist():
+def test_bugs_by_hand_are_caught(tmp_path):
+    modules = ["skid_buffer", "token_counters", "watchdog", "rotating_ram"]
+    done, entries = run(tmp_path, "--count", "0", "--module", *modules)
+    assert done.returncode == 0, done.stderr
+    assert sorted(entry["name"] for entry in entries) == sorted(f"{module} by hand" for module in modules)
+    assert {entry["outcome"] for entry in entries} == {"killed"}
+    assert all(entry["by"].startswith("sim/test_") for entry in entries)
+    # A second run finds the results of the first.
+    done, _ = run(tmp_path, "--count", "0", "--module", *modules, "--minutes", "0")
+    assert "4 of 4 mutants killed, 100.0 %" in done.stdout
+
+
+def test_suites_of_modules_exist():
     for module in modules():
-        for file in tests_of(module):
+        for file in suite_of(module):
             assert (RTL.parents[1] / file).is_file(), module
 
 
@@ -51,10 +66,14 @@ def test_choice_is_reproducible():
         replaced("watchdog", "nowhere", "")
 
 
-def test_a_killed_and_a_harmless_mutant():
-    assert run_mutant(mutants("watchdog", count=1)[0]).outcome == "killed"
-    harmless = MutantFinder("watchdog", replaced("watchdog", "m = Module()", "m = Module()  # nothing"))
-    assert run_tests(harmless, tests_of("watchdog"))[0] == 0
+def test_a_survivor_fails_the_run(tmp_path):
+    """With a test that finds nothing, every mutant survives."""
+    script = ("import sys; from systolith_sim import mutants as m; m.TESTS['watchdog'] = ('sim/test_block_fifo.py::"
+              "test_items_pass_in_order[0-0.5-2]',); sys.argv[1:] = ['--module', 'watchdog', '--count', '1', '--folder', "
+              f"{str(tmp_path)!r}]; sys.exit(m.main())")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    assert "0 of 2 mutants killed, 0.0 %" in done.stdout
 
 
 def test_judgements_name_places_that_exist():

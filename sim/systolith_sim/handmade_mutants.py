@@ -7,7 +7,7 @@ __all__ = ["HANDMADE"]
 
 HANDMADE: dict[str, tuple[str, str]] = {
     "accelerator": ("component.base.eq(processor.base)", "component.base.eq(processor.base + 64)"),
-    "accumulator_buffer": ("self.updates.valid & ~update.overwrite", "self.updates.valid | update.overwrite"),
+    "accumulator_buffer": ("Mux(s2_half, 0b10, 0b01)", "Mux(s2_half, 0b01, 0b10)"),
     "activation_buffer": ("claim & ~blocked", "claim"),
     "activation_feeder": ("first_of_block & ~fields.accumulate", "first_of_block"),
     "aligned_array": ("array.swap.eq(self.swap)", "array.swap.eq(self.load)"),

@@ -23,7 +23,7 @@ from systolith_sim.handmade_mutants import HANDMADE
 from systolith_sim.judged_mutants import JUDGED
 from systolith_sim.mutation import Mutant, MutantFinder, modules, mutants, mutated, replaced
 
-__all__ = ["TESTS", "Result", "figures", "run_handmade", "run_mutant", "run_tests", "tests_of"]
+__all__ = ["TESTS", "Result", "figures", "run_handmade", "run_mutant", "run_tests", "suite_of"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = _ROOT / "build" / "mutants"
@@ -79,7 +79,7 @@ class Result:
     seconds: float
 
 
-def tests_of(module: str) -> list[str]:
+def suite_of(module: str) -> list[str]:
     """Arguments of pytest that select the tests of a module."""
     return list(TESTS.get(module, (f"sim/test_{module}.py",)))
 
@@ -171,18 +171,18 @@ def _judge(name: str, text: str, finder: MutantFinder, tests: list[str]) -> Resu
 
 def run_mutant(mutant: Mutant) -> Result:
     """Run the tests of a module with one mutant."""
-    return _judge(mutant.name, mutant.text, MutantFinder(mutant.module, mutated(mutant)), tests_of(mutant.module))
+    return _judge(mutant.name, mutant.text, MutantFinder(mutant.module, mutated(mutant)), suite_of(mutant.module))
 
 
 def run_handmade(module: str) -> Result:
     """Run the tests of a module with its mutant made by hand."""
     old, new = HANDMADE[module]
-    return _judge(f"{module} by hand", f"{old} -> {new}", MutantFinder(module, replaced(module, old, new)), tests_of(module))
+    return _judge(f"{module} by hand", f"{old} -> {new}", MutantFinder(module, replaced(module, old, new)), suite_of(module))
 
 
-def _results(module: str, count: int, seed: int, until: float) -> list[Result]:
+def _results(module: str, count: int, seed: int, until: float, folder: Path) -> list[Result]:
     """Results of a module's mutants and of that made by hand, from earlier runs as far as they are known."""
-    file = _FOLDER / f"{module}.json"
+    file = folder / f"{module}.json"
     known = {entry["name"]: Result(**entry) for entry in json.loads(file.read_text())} if file.exists() else {}
     old, new = HANDMADE[module]
     wanted = [(f"{module} by hand", f"{old} -> {new}", lambda: run_handmade(module))]
@@ -230,14 +230,15 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=5, help="mutants of each module")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1e6, help="start no more mutants after this time")
+    parser.add_argument("--folder", type=Path, default=_FOLDER, help="where results are kept")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--record", action="store_true", help="write the figures into docs/verification.md")
     options = parser.parse_args()
     for name in _PRELOADED:
         importlib.import_module(name)
-    _FOLDER.mkdir(parents=True, exist_ok=True)
+    options.folder.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + 60 * options.minutes
-    results = {module: _results(module, options.count, options.seed, until) for module in options.module}
+    results = {module: _results(module, options.count, options.seed, until, options.folder) for module in options.module}
     result = figures({module: entries for module, entries in results.items() if entries})
     publish(result, json_path=options.json, page=PAGE if options.record else None)
     return int(result.details["killed"] < 0.9 * result.details["mutants"])
