@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 export PYTHONHASHSEED := 0
 
-.PHONY: help setup demo test test-all lint docs benchmarks performance clean
+.PHONY: help setup demo test test-all lint docs benchmarks performance reports area-data scaling clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -44,7 +44,12 @@ benchmarks: $(READY) ## write docs/benchmarks.json anew: cycles of each benchmar
 performance: $(READY) ## measure and draw docs/performance.md (about ten minutes)
 	@$(BIN)/python scripts/generate_performance.py
 
-.PHONY: reports
+area-data: $(READY) ## measure what the area model is fitted to, where the Verilog has changed (about 20 minutes)
+	@$(BIN)/python -m systolith_explore.area_measure
+
+scaling: $(READY) ## draw docs/scaling.md: several cores that share one memory
+	@$(BIN)/python scripts/generate_scaling.py
+
 SYSTOLITH_MODELS ?= ../shared/models
 NETWORKS ?= pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8
 CONFIG ?= small-8x8

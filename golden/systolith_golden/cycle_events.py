@@ -59,12 +59,13 @@ class ReadChannel:
 
     Attributes
     ----------
+    events : EventQueue
     beats : int
         Beats of all bursts so far.
     """
 
     def __init__(self, events: EventQueue, latency: int):
-        self._events = events
+        self.events = events
         self._latency = latency
         self._waiting: deque[Burst] = deque()
         self._busy = False
@@ -88,4 +89,8 @@ class ReadChannel:
     def _next(self, now: float) -> None:
         burst = self._waiting.popleft()
         self._busy = True
-        self._events.at(max(now, burst.ready), burst.begin, burst)
+        self._serve(max(now, burst.ready), burst)
+
+    def _serve(self, now: float, burst: Burst) -> None:
+        """The burst may begin in this cycle."""
+        self.events.at(now, burst.begin, burst)

@@ -21,8 +21,8 @@ class CommandFetch:
         The accelerator and the simulation.
     works : list of Work
         Commands up to END.
-    program_offset : int
-        Memory offset of the first of them.
+    program_offset, program_limit : int
+        Memory offset of the first of them, and from which on none are fetched (0: no limit).
     store : callable
         ``store(work, now)`` puts a command into the queue of its engine and returns False when that is full;
         `resume` must then be called when there is room.
@@ -45,6 +45,7 @@ class CommandFetch:
         channel: ReadChannel,
         works: list[Work],
         program_offset: int,
+        program_limit: int,
         store: Callable[[Work, float], bool],
     ):
         self._constants = constants
@@ -56,6 +57,8 @@ class CommandFetch:
         burst = min(config.burst_beats, constants.fetch_burst_bytes // config.axi_bytes)
         self._burst = 1 << (burst.bit_length() - 1)
         self._position = program_offset // config.axi_bytes
+        self._unit = min(self._burst, self._command_beats)
+        self._limit = program_limit // config.axi_bytes if program_limit else float("inf")
         self._room = constants.prefetch_bytes // config.axi_bytes
         self._next_request = 0.0
         self._requesting = False
@@ -77,7 +80,9 @@ class CommandFetch:
 
     def _fetch(self, now: float) -> None:
         beats = self._burst - self._position % self._burst
-        if self._requesting or self.ended or self._room < beats:
+        if self._position + self._burst > self._limit:
+            beats = self._unit
+        if self._requesting or self.ended or self._room < beats or self._position >= self._limit:
             return
         self._room -= beats
         self._position += beats

@@ -54,6 +54,8 @@ class EngineState:
         self.stream: Stream | None = None
         self.stream_end = 0.0  # the next stream may begin
         self.previous: Work | None = None  # last stream
+        self.line = 0  # positions of a line of the last column-mode command
+        self.settled = float("-inf")  # column mode: lines of another length may begin
         self.order: deque[Work] = deque()  # scheduled and not retired
         self.done: set[int] = set()  # those of them that are complete, by identity
         self.retired_at = -1.0
@@ -75,8 +77,12 @@ class CycleSimulation:
         Up to END.
     memory_latency : int
         Address of a read burst to its first beat; last beat of a write burst to its response.
+    program_offset, program_limit : int
+        Memory offset of the first command, and from which on none are fetched (0: no limit).
     program_offset : int
         Memory offset of the first command.
+    channel : ReadChannel, optional
+        Read channel to use, with the event queue to use; by default ones of its own.
     """
 
     def __init__(
@@ -86,16 +92,18 @@ class CycleSimulation:
         works: list[Work],
         memory_latency: int,
         program_offset: int = 0,
+        program_limit: int = 0,
+        channel: ReadChannel | None = None,
     ):
         self.config = config
         self.constants = constants
         self.memory_latency = memory_latency
         self.engines = [EngineState(engine) for engine in Engine]
-        self.events = EventQueue()
-        self.channel = ReadChannel(self.events, memory_latency)
+        self.channel = channel or ReadChannel(EventQueue(), memory_latency)
+        self.events = self.channel.events
         self.sharing = Sharing(config, self.events)
         self.fetch = CommandFetch(
-            config, constants, self.events, self.channel, works, program_offset, self._store_command
+            config, constants, self.events, self.channel, works, program_offset, program_limit, self._store_command
         )
         self.layer_end: dict[int, float] = {}
         self.compute_end: dict[int, float] = {}
@@ -121,6 +129,10 @@ class CycleSimulation:
         """Simulate to the end; return the total number of cycles."""
         self.fetch.start()
         self.events.run()
+        return self.total()
+
+    def total(self) -> float:
+        """Number of cycles, once all events are over."""
         stuck = [state.engine.name for state in self.engines if state.queue or state.gate or state.unretired]
         if stuck or not self.fetch.ended:
             raise ValueError(f"The program never ends: {', '.join(stuck) or 'the fetcher'} waits forever")
@@ -219,6 +231,8 @@ class CycleSimulation:
             if state.pending or state.stream is not None:
                 return
             begin = max(begin, state.stream_end)
+            if work.line and work.line != state.line:
+                begin = max(begin, state.settled)
             state.pending = True
             action = {Engine.LOAD: self._begin_load, Engine.STORE: self._begin_store}.get(
                 state.engine, self._begin
@@ -328,6 +342,8 @@ class CycleSimulation:
         state.stall_input += now - stream.started - work.stream
         state.stream, state.stream_end, state.previous = None, now, work
         if state.engine == Engine.COMPUTE:
+            if work.line:
+                state.line, state.settled = work.line, now + work.settle
             self.sharing.compute = None
             self.events.at(now + work.effect_end, self._effects, "accumulating", work, None)
         else:

@@ -7,7 +7,7 @@ subject of `cycle_simulation`.
 import struct
 from dataclasses import dataclass
 
-from systolith_spec.column_mode import column_outputs
+from systolith_spec.column_mode import column_outputs, column_settle
 from systolith_spec.commands import COMMAND_BYTES, COMMANDS, Engine, Opcode, Space
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.dma_timing import (
@@ -149,6 +149,9 @@ class Work:
         VECTOR and PARAMS: bank of the lane tables.
     source : int
         VECTOR: source.
+    line, settle : int
+        COMPUTE in column mode: positions of a line, and cycles from the end of its stream to the first position of lines
+        of another length; else 0.
     urgent : bool
         COMPUTE: column mode, whose reads go before all others.
     fence_gap, switch_gap : int
@@ -176,6 +179,8 @@ class Work:
     alone: bool = False
     bank: int = 0
     source: int = 0
+    line: int = 0
+    settle: int = 0
     urgent: bool = False
     fence_gap: int = 0
     switch_gap: int = 0
@@ -197,6 +202,7 @@ class Workbook:
         self._compute_latency = (
             ACTIVATION_READ_LATENCY + 1 + delay + array_latency(config) + ACCUMULATE_CYCLES - 3
         )
+        self._settle = column_settle(config, read_latency=ACTIVATION_READ_LATENCY + delay)
         self._bank_bytes = config.activation_bytes // config.activation_banks
 
     def work(self, command: bytes) -> Work:
@@ -242,6 +248,8 @@ class Workbook:
         # Tiles that overwrite, the first of each block, do not read the accumulators; the very first one is
         # left out of the time that the accumulations take.
         work.urgent = bool(fields["column_mode"])
+        if work.urgent:
+            work.line, work.settle = fields["x_count"], self._settle
         outputs = column_outputs(fields)
         accumulating = outputs / period
         if not fields["accumulate"]:

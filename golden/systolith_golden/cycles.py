@@ -55,6 +55,7 @@ def predict(
     memory_latency: int = 20,
     *,
     program_offset: int = 0,
+    program_limit: int = 0,
     constants: CycleConstants | None = None,
 ) -> CyclePrediction:
     """Predict the run of a program.
@@ -68,6 +69,8 @@ def predict(
         Cycles from a read address to its first beat, and from the last write beat to the response.
     program_offset : int
         Memory offset of the first command; decides how bursts of commands are aligned.
+    program_limit : int
+        Memory offset from which on no commands are fetched, register LIMIT; 0: none.
     constants : CycleConstants, optional
 
     Raises
@@ -86,7 +89,7 @@ def predict(
             break
     else:
         works.append(book.work(bytes(64)))
-    simulation = CycleSimulation(config, constants, works, memory_latency, program_offset)
+    simulation = CycleSimulation(config, constants, works, memory_latency, program_offset, program_limit)
     total = simulation.run()
 
     def by_engine(attribute):

@@ -59,7 +59,7 @@ class LayerExplanation:
 
 
 def explain(config: AcceleratorConfig, commands: Iterable[bytes], macs: Mapping[int, int], memory_latency: int = 20, *,
-            program_offset: int = 0) -> list[LayerExplanation]:
+            program_offset: int = 0, program_limit: int = 0) -> list[LayerExplanation]:
     """Explain the cycles of a program, layer by layer.
 
     Parameters
@@ -68,10 +68,11 @@ def explain(config: AcceleratorConfig, commands: Iterable[bytes], macs: Mapping[
     commands : iterable of bytes
     macs : mapping of int to int
         Useful multiplications of each layer.
-    memory_latency, program_offset : int
+    memory_latency, program_offset, program_limit : int
         As for `cycles.predict`.
     """
-    times, total = timeline(config, commands, memory_latency, program_offset=program_offset)
+    times, total = timeline(config, commands, memory_latency, program_offset=program_offset,
+                            program_limit=program_limit)
     layers = {number: LayerExplanation(number) for number in sorted({entry.work.layer for entry in times})}
     elements = config.processing_elements
     for entry in times:

@@ -84,7 +84,7 @@ class _TracedSimulation(CycleSimulation):
 
 
 def timeline(config: AcceleratorConfig, commands: Iterable[bytes], memory_latency: int = 20, *,
-             program_offset: int = 0) -> tuple[list[CommandTimes], int]:
+             program_offset: int = 0, program_limit: int = 0) -> tuple[list[CommandTimes], int]:
     """Times of every command but END, in program order, and the total of cycles.
 
     Parameters
@@ -92,7 +92,7 @@ def timeline(config: AcceleratorConfig, commands: Iterable[bytes], memory_latenc
     config : AcceleratorConfig
     commands : iterable of bytes
         64-byte commands, END last.
-    memory_latency, program_offset : int
+    memory_latency, program_offset, program_limit : int
         As for `cycles.predict`.
     """
     constants = CycleConstants()
@@ -105,5 +105,5 @@ def timeline(config: AcceleratorConfig, commands: Iterable[bytes], memory_latenc
         space = Space(decode(command)[1]["space"]) if works[-1].engine == Engine.LOAD else None
         result.append(CommandTimes(work=works[-1], space=space))
     times = {id(entry.work): entry for entry in result}
-    simulation = _TracedSimulation(times, config, constants, works, memory_latency, program_offset)
+    simulation = _TracedSimulation(times, config, constants, works, memory_latency, program_offset, program_limit)
     return result, int(simulation.run())

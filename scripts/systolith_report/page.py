@@ -21,7 +21,7 @@ from systolith_report.run_charts import (
 from systolith_report.svg import Drawing
 from systolith_report.synthesis_charts import area_chart, merged_path, module_chart, path_chart, seed_chart
 
-__all__ = ["Figure", "Section", "Table", "build_sections", "write_report"]
+__all__ = ["Figure", "Section", "Table", "build_sections", "write_pages", "write_report"]
 
 _LEAST_SHARE = 0.01  # of the LUTs: modules inside others that get a row of their own
 
@@ -190,9 +190,13 @@ def write_report(runs: list[Run], syntheses: list[Synthesis], folder: Path) -> l
     list of Path
         The two pages.
     """
-    sections = build_sections(runs, syntheses)
     labels = [run.label for run in runs] or [entry.label for entry in syntheses]
     title = " and ".join(labels) if len(labels) < 3 else f"{labels[0]} and {len(labels) - 1} more"
+    return write_pages(title, build_sections(runs, syntheses), folder)
+
+
+def write_pages(title: str, sections: list[Section], folder: Path) -> list[Path]:
+    """Write sections as report.html, report.md and figures/*.svg; returns the two pages."""
     environment = Environment(loader=PackageLoader("systolith_report"), undefined=StrictUndefined, trim_blocks=True,
                               lstrip_blocks=True, autoescape=lambda name: name is not None and name.endswith(".html"))
     environment.tests |= {"figure": lambda block: isinstance(block, Figure), "table": lambda block: isinstance(block, Table)}

@@ -9,10 +9,10 @@ from pathlib import Path
 from systolith_compiler.compiler import compile_graph
 from systolith_compiler.graph import Graph
 from systolith_compiler.tflite_reader import read_tflite
-from systolith_golden.cycles import predict
 from systolith_sim.convolution import convolution_graph
 from systolith_sim.gemm import gemm_graph
 from systolith_sim.models import model_path
+from systolith_sim.prediction import predict_image
 from systolith_spec.presets import preset
 
 __all__ = ["BENCHMARKS", "BENCHMARKS_FILE", "BENCHMARK_PRESETS", "benchmark_cycles", "benchmark_graph", "recorded",
@@ -48,8 +48,7 @@ def benchmark_graph(name: str) -> Graph | None:
 def benchmark_cycles(graph: Graph, config: str) -> int:
     """Predicted cycles of a network on a preset, all programs, memory latency 20."""
     image = compile_graph(graph, preset(config))
-    return sum(predict(image.config, image.commands(step), _LATENCY, program_offset=step.program).total
-               for step in image.steps if step.program is not None)
+    return sum(run.total for run in predict_image(image, _LATENCY))
 
 
 def recorded() -> dict[str, dict[str, int]]:

@@ -36,6 +36,7 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "performance_counters": ("event & self.run", "event"),
     "ports": ("code: 8", "code: 1"),
     "processing_element": ("self.partial_sum + product.p", "self.partial_sum - product.p"),
+    "processing_group": ("s4_sum.eq(total + products.p[index])", "s4_sum.eq(total - products.p[index])"),
     "reciprocal": ("shifted << 1", "shifted"),
     "register_file": ("address_held & word_held & ~written", "address_held & ~written"),
     "requantizer": ("lane.bias_follows_sign.eq(control.bias_follows_sign)", "lane.bias_follows_sign.eq(0)"),

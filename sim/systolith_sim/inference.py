@@ -15,11 +15,11 @@ from systolith_compiler.batching import batched, join_samples, split_outputs
 from systolith_compiler.compiler import compile_graph
 from systolith_compiler.graph import Graph
 from systolith_compiler.image import Image
-from systolith_golden.cycles import CyclePrediction, predict
 from systolith_golden.explanation import LayerExplanation, explain
 from systolith_golden.interpreter import run_outputs
 from systolith_sim.executor import Executor, MachineTarget
 from systolith_sim.network_run import SampleRun, simulate
+from systolith_sim.prediction import predict_image
 from systolith_sim.run_details import run_details
 from systolith_sim.samples import sample_shape
 from systolith_sim.witness import tflite_micro_outputs
@@ -119,15 +119,11 @@ def _utilization(macs: int, cycles: int | None, config: AcceleratorConfig) -> fl
     return round(macs / (cycles * config.processing_elements), 6) if cycles else None
 
 
-def _predict(image: Image, memory_latency: int) -> list[CyclePrediction]:
-    return [predict(image.config, image.commands(step), memory_latency, program_offset=step.program)
-            for step in image.steps if step.program is not None]
-
-
 def _explain(image: Image, memory_latency: int) -> list[LayerExplanation]:
     macs = {layer.index: layer.macs for layer in image.layers}
     return [layer for step in image.steps if step.program is not None
-            for layer in explain(image.config, image.commands(step), macs, memory_latency, program_offset=step.program)]
+            for layer in explain(image.config, image.commands(step), macs, memory_latency, program_offset=step.program,
+                                 program_limit=image.memory.size)]
 
 
 def _layers(image: Image, ends: dict[int, int], total: int | None) -> list[LayerReport]:
@@ -202,7 +198,7 @@ def infer(graph: Graph, config: AcceleratorConfig, samples: Sequence[Sequence[np
     reference = None
     if model is not None and rounding == "double":
         reference = tflite_micro_outputs(graph, model, samples)
-    predictions = _predict(image, memory_latency)
+    predictions = predict_image(image, memory_latency)
     predicted = sum(p.total for p in predictions)
     runs: list[SampleRun] = []
     read, written = sum(p.bytes_read for p in predictions), sum(p.bytes_written for p in predictions)

@@ -48,6 +48,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "lane_tables": ("sim/test_vector_engine.py",),
     "parameter_loader": ("sim/test_vector_engine.py",),
     "ports": ("sim/test_load_engine.py",),
+    "processing_group": ("sim/test_primitives.py", "sim/test_aligned_array.py"),
     "requantizer_lane": ("sim/test_requantizer.py",),
     "rotating_ram": ("sim/test_activation_buffer.py",),
     "rotator": ("sim/test_activation_buffer.py",),

@@ -13,7 +13,6 @@ from systolith.accelerator import Accelerator
 from systolith.axi import AXI_ID_WIDTH
 from systolith_compiler.graph import Graph
 from systolith_compiler.image import Image
-from systolith_golden.cycles import predict
 from systolith_sim.axi_memory import (
     AXI_MEMORY_PUBLIC,
     AXI_MEMORY_SOURCE,
@@ -24,6 +23,7 @@ from systolith_sim.axi_memory import (
 from systolith_sim.cocotb_run import run
 from systolith_sim.cover_points import record_points
 from systolith_sim.job import Job
+from systolith_sim.prediction import predict_image
 from systolith_sim.verilog import to_verilog
 from systolith_spec.config import AcceleratorConfig
 
@@ -102,8 +102,7 @@ def simulate(image: Image, graph: Graph, samples: Sequence[Sequence[np.ndarray]]
     """
     config = image.config
     record_points(graph, image, stall=bool(stall))
-    predicted = sum(predict(config, image.commands(step), memory_latency, program_offset=step.program).total
-                    for step in image.steps if step.program is not None)
+    predicted = sum(run.total for run in predict_image(image, memory_latency))
     size_log2 = _memory_log2(image)
     wrapper = axi_testbench_wrapper(
         "systolith", data_width=config.axi_data_width, id_width=AXI_ID_WIDTH, memory_size_log2=size_log2,

@@ -5,11 +5,11 @@ from itertools import product
 
 from systolith_compiler.compiler import compile_graph
 from systolith_compiler.graph import Graph
-from systolith_golden.cycles import predict
 from systolith_golden.explanation import explain
 from systolith_sim.benchmarks import BENCHMARK_PRESETS, BENCHMARKS, benchmark_graph
 from systolith_sim.convolution import convolution_graph
 from systolith_sim.gemm import gemm_graph
+from systolith_sim.prediction import predict_image
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.presets import preset
 
@@ -32,12 +32,11 @@ RESNET50 = (
 def _run(graph: Graph, config: AcceleratorConfig, latencies: tuple[int, ...] = (20,)) -> dict:
     """Predicted cycles at each latency, and at the first the multiplications, bytes and layers."""
     image = compile_graph(graph, config)
-    programs = [(image.commands(step), step.program) for step in image.steps if step.program is not None]
-    runs = [[predict(config, commands, latency, program_offset=offset) for commands, offset in programs]
-            for latency in latencies]
+    runs = [predict_image(image, latency) for latency in latencies]
     macs = {layer.index: layer.macs for layer in image.layers}
-    layers = [entry for commands, offset in programs
-              for entry in explain(config, commands, macs, latencies[0], program_offset=offset)]
+    layers = [entry for step in image.steps if step.program is not None
+              for entry in explain(config, image.commands(step), macs, latencies[0], program_offset=step.program,
+                                   program_limit=image.memory.size)]
     return {
         "cycles": [sum(run.total for run in programs) for programs in runs],
         "macs": sum(layer.macs for layer in image.layers if not layer.host),

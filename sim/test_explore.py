@@ -1,0 +1,233 @@
+"""`systolith explore`: the models behind it, the search, and what it shows."""
+
+import json
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from systolith_boards.boards import BOARDS
+from systolith_cli.configuration import find_config
+from systolith_cli.main import app
+from systolith_compiler.compiler import compile_graph
+from systolith_compiler.tflite_reader import read_tflite
+from systolith_explore import confirm as confirmation
+from systolith_explore import search as search_module
+from systolith_explore.area_measure import PARTS, design_points, load_data
+from systolith_explore.area_model import RESOURCES, AreaModel, area_model, terms
+from systolith_explore.clock_model import ClockModel
+from systolith_explore.evaluation import evaluate, needed_units
+from systolith_explore.search import Candidate, Exploration, explore
+from systolith_explore.space import CHOICES, build_config, choice_of, neighbours
+from systolith_sim.prediction import predict_image
+from systolith_spec.presets import PRESETS, preset
+
+DEMO = Path(__file__).parents[1] / "scripts" / "demo" / "lenet5.tflite"
+BOARD = BOARDS["ulx3s-85f"]
+
+
+class Here(Executor):
+    """Runs everything at once, in this process."""
+
+    def submit(self, function, *arguments, **options):
+        future = Future()
+        future.set_result(function(*arguments, **options))
+        return future
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A small search."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SYSTOLITH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        return explore([DEMO], BOARD, Here(), budget=16)
+
+
+def test_quick_programs_are_the_usual_plans():
+    image = compile_graph(read_tflite(DEMO), preset("small-8x8"), search=False)
+    quick, full = (evaluate(preset("small-8x8"), (str(DEMO),), search)[0].cycles for search in (False, True))
+    assert quick == sum(run.total for run in predict_image(image))
+    assert full <= quick < 1.3 * full
+
+
+def test_evaluation_is_kept_and_depends_on_the_configuration(monkeypatch):
+    first = evaluate(preset("small-8x8"), (str(DEMO),))
+    monkeypatch.setattr("systolith_explore.evaluation.compile_graph", None)  # no second compilation
+    assert evaluate(preset("ulx3s-85f"), (str(DEMO),)) == first, "names and multipliers do not matter to cycles"
+    with pytest.raises(TypeError):
+        evaluate(replace(preset("small-8x8"), outstanding_reads=3), (str(DEMO),))
+
+
+def test_units_that_a_network_needs():
+    units = needed_units((str(DEMO),))  # LeNet-5 pools; it adds nothing and ends without softmax
+    assert units == {"residual_add": False, "pooling": True, "softmax": False}
+
+
+def test_choices_describe_presets_and_neighbours():
+    for config in PRESETS.values():
+        choice = choice_of(config)
+        assert set(choice) == set(CHOICES)
+        for name, here, there, other in neighbours(config):
+            assert choice[name] == here and (name == "lane_share" or choice_of(other)[name] == there)
+    built = build_config("x", choice_of(preset("small-8x8")))
+    assert replace(built, name="small-8x8") == preset("small-8x8")
+
+
+def test_area_model_knows_every_part():
+    for config in PRESETS.values():
+        assert set(terms(config)) == set(PARTS)
+    prediction = area_model().predict(preset("small-8x8"))
+    for resource in RESOURCES:
+        total = sum(part[resource] for part in prediction.parts.values())
+        assert getattr(prediction, resource) == round(total) > 0
+
+
+def test_area_model_predicts_designs_that_it_does_not_know():
+    """Within 10 % for whole accelerators that no weight or factor was fitted to."""
+    designs = [record for record in load_data()["designs"] if record["config"]["name"] not in PRESETS]
+    for record in designs:
+        prediction = area_model().predict(replace(preset("small-8x8"), **record["config"]))
+        for resource in RESOURCES:
+            measured = record["total"][resource]
+            assert abs(getattr(prediction, resource) - measured) <= max(2, 0.1 * measured), (record["config"]["name"], resource)
+
+
+def test_area_model_without_data_says_so():
+    with pytest.raises(ValueError, match="make area-data"):
+        AreaModel({"parts": {}, "designs": []})
+
+
+def test_design_points_are_configurations_of_known_parts():
+    points = list(design_points())
+    assert {part for part, _ in points} == {*PARTS, ""}
+    assert len({(part, config.name) for part, config in points}) == len(points)
+
+
+def test_clock_falls_with_size():
+    records = [{"name": "a", "lut": 4000, "fmax_mhz": 120.0}, {"name": "b", "lut": 16000, "fmax_mhz": 100.0},
+               {"name": "c", "lut": 8000, "fmax_mhz": 109.0}]
+    model = ClockModel(records)
+    assert model.predict(4000) == pytest.approx(120.0, rel=0.02) and model.predict(16000) == pytest.approx(100.0, rel=0.02)
+    assert 0 < model.error < 0.1
+    assert ClockModel(records[:1]).predict(50_000) == pytest.approx(120.0)
+
+
+def test_winner_is_at_least_as_good_as_every_preset(found):
+    assert found.winner is not None
+    usable = [entry for entry in found.presets if entry.fps]
+    assert usable and all(found.winner.fps >= entry.fps for entry in usable)
+    for candidate in found.finalists:
+        assert not candidate.misfit and candidate.area["dsp"] <= BOARD.capacity["dsp"]
+        assert candidate.networks[0].cycles == evaluate(candidate.config, (str(DEMO),), True)[0].cycles
+
+
+def test_pareto_front_is_not_beaten(found):
+    front = found.pareto
+    assert front
+    for entry in front:
+        assert not any(other.fps >= entry.fps and other.area["lut"] < entry.area["lut"] for other in found.candidates)
+
+
+def test_what_does_not_fit_is_not_compiled(found):
+    large = next(entry for entry in found.presets if entry.config.name == "base-16x16")
+    assert "DSP" in large.misfit and not large.networks and large.fps == 0.0
+
+
+def test_area_objective_keeps_the_speed():
+    result = explore([DEMO], BOARD, Here(), objective="area", budget=12)
+    own = next(entry for entry in result.presets if entry.config.name == BOARD.preset)
+    assert result.winner.area["lut"] <= own.area["lut"] and result.winner.fps >= result.least_fps > 0
+
+
+def test_dsp_budget_limits_the_array():
+    result = explore([DEMO], BOARD, Here(), budget=8, dsp_budget=40)
+    assert result.winner.area["dsp"] <= 40
+
+
+def test_a_search_goes_on_from_its_journal(tmp_path):
+    journal = tmp_path / "study.journal"
+    first = explore([DEMO], BOARD, Here(), budget=8, journal=journal)
+    lines = len(journal.read_text().splitlines())
+    second = explore([DEMO], BOARD, Here(), budget=8, journal=journal)
+    assert [entry.config.name for entry in second.candidates] == [entry.config.name for entry in first.candidates]
+    assert len(journal.read_text().splitlines()) <= lines + 1, "nothing was tried again"
+
+
+def test_nothing_fits(tmp_path, monkeypatch):
+    capacity = {"lut": 100, "ff": 100, "dsp": 1, "bram": 1}
+    monkeypatch.setattr(type(BOARD), "capacity", property(lambda board: capacity))
+    result = invoke("explore", DEMO, "--budget", 4, "--no-confirm", "--jobs", 1, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "Nothing fits ulx3s-85f" in result.stderr and "may use 90" in result.stderr
+
+
+def fake_confirmation(fps_by_name, exact=True):
+    def confirm(candidate, board, models, folder, progress):
+        fps = fps_by_name[candidate.config.name]
+        return {"misfit": "too large"} if fps is None else {
+            "area": candidate.area, "clock_mhz": 100.0, "fps": fps, "latency_ms": 1000 / fps,
+            "networks": [{"model": "n", "cycles": 1, "bit_exact": exact}]}
+    return confirm
+
+
+@pytest.mark.parametrize(("measured", "winner"), [
+    ({"preset": 90.0, "a": 120.0, "b": 110.0}, "a"),
+    ({"preset": 90.0, "a": None, "b": 110.0}, "b"),   # the first does not fit after all
+    ({"preset": 90.0, "a": 80.0, "b": 85.0}, "preset"),  # predictions were too good
+    ({"preset": None, "a": None, "b": None}, None),
+])
+def test_only_confirmed_configurations_win(monkeypatch, tmp_path, measured, winner):
+    config = preset("small-8x8")
+    area = {"lut": 1, "ff": 1, "dsp": 1, "bram": 1}
+
+    def candidate(name, cycles, origin):
+        network = search_module.NetworkCycles("n", cycles)
+        return Candidate(replace(config, name=name), area, 100.0, [network], origin)
+
+    finalists = [candidate("a", 1, "search"), candidate("b", 2, "search"), candidate("preset", 3, "preset")]
+    exploration = Exploration(BOARD, "fps", finalists[0], finalists, finalists[2:], finalists)
+    monkeypatch.setattr(confirmation, "confirm", fake_confirmation(measured))
+    results = confirmation.confirm_best(exploration, [DEMO], tmp_path, lambda what: None)
+    assert "preset" in results
+    assert (exploration.winner and exploration.winner.config.name) == winner
+
+
+def test_wrong_results_never_win(monkeypatch, tmp_path, found):
+    exploration = replace(found)
+    names = {entry.config.name: 1e9 for entry in found.finalists}
+    monkeypatch.setattr(confirmation, "confirm", fake_confirmation(names, exact=False))
+    confirmation.confirm_best(exploration, [DEMO], tmp_path, lambda what: None)
+    assert exploration.winner is None
+
+
+def test_command_writes_pages_json_and_configuration(tmp_path):
+    result = invoke("explore", DEMO, "--budget", 8, "--no-confirm", "--jobs", 1, "--out", tmp_path,
+                    "--json", tmp_path / "e.json")
+    assert result.exit_code == 0, result.output
+    values = json.loads((tmp_path / "e.json").read_text())
+    assert values["winner"]["name"] == find_config(str(tmp_path / "winner.json")).name
+    assert values["judged"] >= 8 and values["pareto"] and values["operator_mix"] and values["steps"]
+    assert abs(sum(row["cycles"] for row in values["operator_mix"]) - 1) < 1e-6
+    page = (tmp_path / "report.html").read_text()
+    assert all(text in page for text in ("Why this one", "Presets", "Best configurations", "chosen"))
+
+
+@pytest.mark.parametrize(("arguments", "text"), [
+    (("--objective", "beauty"), "Objective must be one of fps, latency, area"),
+    (("--board", "none"), "Board must be one of"),
+])
+def test_bad_options(tmp_path, arguments, text):
+    result = invoke("explore", DEMO, *arguments, "--out", tmp_path / "out")
+    assert result.exit_code == 2 and text in result.stderr
+    assert not (tmp_path / "out").exists()
