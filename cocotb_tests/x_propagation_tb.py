@@ -10,9 +10,9 @@ from systolith_sim.cocotb_link import record
 from systolith_spec.registers import REGISTERS
 
 # Outputs that must be known in every cycle, and those that must be when their channel is valid.
-_CONTROL = ("irq", "m_axi_arvalid", "m_axi_awvalid", "m_axi_wvalid", "m_axi_rready", "m_axi_bready", "s_axil_awready",
+CONTROL = ("irq", "m_axi_arvalid", "m_axi_awvalid", "m_axi_wvalid", "m_axi_rready", "m_axi_bready", "s_axil_awready",
             "s_axil_wready", "s_axil_arready", "s_axil_bvalid", "s_axil_rvalid", "trace_retire")
-_PAYLOAD = {"m_axi_arvalid": ("m_axi_araddr", "m_axi_arlen", "m_axi_arid"), "m_axi_awvalid": ("m_axi_awaddr", "m_axi_awlen"),
+PAYLOAD = {"m_axi_arvalid": ("m_axi_araddr", "m_axi_arlen", "m_axi_arid"), "m_axi_awvalid": ("m_axi_awaddr", "m_axi_awlen"),
             "m_axi_wvalid": ("m_axi_wdata", "m_axi_wstrb", "m_axi_wlast"), "s_axil_rvalid": ("s_axil_rdata", "s_axil_rresp")}
 
 
@@ -20,9 +20,9 @@ async def _watch(dut, unknown):
     """Note every output that is not known."""
     while True:
         await FallingEdge(dut.clk)
-        for name in _CONTROL:
+        for name in CONTROL:
             value = getattr(dut, name).value
-            payload = _PAYLOAD.get(name, ()) if value.is_resolvable and int(value) else ()
+            payload = PAYLOAD.get(name, ()) if value.is_resolvable and int(value) else ()
             unknown.extend(f"{other} at {get_sim_time('ns')} ns" for other in (name, *payload)
                            if not getattr(dut, other).value.is_resolvable)
 

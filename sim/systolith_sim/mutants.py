@@ -1,8 +1,8 @@
 """`make mutants`: mutants of each module of the RTL against the tests of that module.
 
-A mutant is killed when a test fails, invalid when the module cannot be built with it. Tests run in a process forked for
-each mutant, with the changed module in the place of the real one, and stop at the first failure. Results are kept in
-`build/mutants`, so that a run may be interrupted and continued.
+A mutant is killed when a test fails that passes without it, invalid when the module cannot be built with it. Tests run
+in a process forked for each mutant, with the changed module in the place of the real one, and stop at the first failure.
+Results are kept in `build/mutants`, so that a run may be interrupted and continued.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = _ROOT / "build" / "mutants"
 _INVALID = ("TypeError", "NameError", "AttributeError", "SyntaxError", "IndexError", "KeyError", "DriverConflict",
             "NotImplementedError")
-_SECONDS = 150
+_SECONDS = 400
 # Loaded once, before the first fork; nothing of the RTL.
 _PRELOADED = ("numpy", "amaranth.hdl", "amaranth.lib.data", "amaranth.lib.fifo", "amaranth.lib.memory",
               "amaranth.lib.wiring", "amaranth.sim", "amaranth.back.rtlil", "systolith_golden.machine")
@@ -43,12 +43,12 @@ TESTS: dict[str, tuple[str, ...]] = {
     "command_fetcher": ("sim/test_command_processor.py",),
     "delay": ("sim/test_aligned_array.py", "sim/test_requantizer.py"),
     "dma_errors": ("sim/test_load_engine.py", "sim/test_store_engine.py"),
-    "generate": ("sim/test_generate.py",),
+    "generate": ("sim/test_generate.py::test_files_and_ports",),
     "high_multiplier": ("sim/test_reciprocal.py",),
     "lane_tables": ("sim/test_vector_engine.py",),
     "parameter_loader": ("sim/test_vector_engine.py",),
     "ports": ("sim/test_load_engine.py",),
-    "processing_group": ("sim/test_primitives.py", "sim/test_aligned_array.py"),
+    "processing_group": ("sim/test_aligned_array.py",),
     "requantizer_lane": ("sim/test_requantizer.py",),
     "rotating_ram": ("sim/test_activation_buffer.py",),
     "rotator": ("sim/test_activation_buffer.py",),
@@ -162,7 +162,7 @@ def _judge(name: str, text: str, finder: MutantFinder, tests: list[str]) -> Resu
     elif status > 0 and not test:
         raise RuntimeError(f"The tests of {name} did not run: {error or status}")
     elif status == -1:
-        outcome, test = "killed", "the time was up"
+        outcome, test = "survived", "the time was up"  # simulations have limits in cycles: the tests are slow, not hung
     else:
         outcome = "invalid" if error in _INVALID else "killed"
         if outcome == "killed" and not _passes(test):
