@@ -70,7 +70,7 @@ def test_json_on_standard_output():
 
 
 @pytest.mark.parametrize(("arguments", "texts"), [
-    (("--config", "nonsense"), ("must be one of tiny-4x4", "'nonsense'")),
+    (("--config", "nonsense"), ("must be one of nano-4x4, tiny-4x4", "'nonsense'")),
     (("--config", "1x4"), ("rows must be 2 to 64, not 1",)),
     (("--config", "missing.json"), ("Cannot read configuration",)),
     (("--level", "gate"), ("Level must be one of rtl, machine, tensor, not 'gate'",)),
@@ -158,6 +158,14 @@ def test_verilog_is_reproducible(tmp_path):
 def test_lists(tmp_path, command):
     assert invoke(command, "--json", tmp_path / "list.json").exit_code == 0
     assert json.loads((tmp_path / "list.json").read_text())
+
+
+def test_boards_are_described(tmp_path):
+    assert invoke("boards", "--json", tmp_path / "boards.json").exit_code == 0
+    rows = {row["name"]: row for row in json.loads((tmp_path / "boards.json").read_text())}
+    assert list(rows) == ["ulx3s-85f", "orangecrab-25f", "icebreaker", "tang-nano-9k", "tang-primer-20k"]
+    assert all({"device", "preset", "memory", "memory_bytes", "clock_mhz"} <= set(row) for row in rows.values())
+    assert (rows["ulx3s-85f"]["device"], rows["ulx3s-85f"]["preset"]) == ("LFE5U-85F-6CABGA381", "ulx3s-85f")
 
 
 def test_unknown_board(tmp_path):

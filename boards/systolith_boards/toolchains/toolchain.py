@@ -1,6 +1,7 @@
 """What the flow needs to know about the tools of a family."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from systolith_boards.boards import Board
@@ -43,7 +44,7 @@ class Toolchain:
         raise NotImplementedError
 
     def placement(self, board: Board, *, netlist: str, routed: str, report: str, frequency_mhz: float,
-                  constraints: str | None) -> list[str]:
+                  constraints: str | None, cells: Collection[str] = frozenset()) -> list[str]:
         """Arguments of nextpnr but the seed.
 
         Parameters
@@ -54,6 +55,8 @@ class Toolchain:
         frequency_mhz : float
         constraints : str or None
             File with the pins.
+        cells : collection of str
+            Types of cells in the netlist.
         """
         raise NotImplementedError
 
@@ -65,8 +68,16 @@ class Toolchain:
         """Pins for the wrapper of out-of-context synthesis, where nextpnr insists on pins."""
         return None
 
-    def timing(self, report: Path, log: Path) -> tuple[float, list[dict]]:
-        """Clock rate in MHz, and the steps of the critical path as nextpnr reports them.
+    def timing(self, report: Path, log: Path) -> tuple[float, list[dict], list[tuple[str, str, float]]]:
+        """What nextpnr reports of the slowest clock.
+
+        Returns
+        -------
+        fmax_mhz : float
+        path : list of dict
+            Steps of the critical path as nextpnr reports them.
+        arrivals : list of tuple
+            Cell and pin of inputs of registers, and when the last change arrives there after the clock edge, ns.
 
         Raises
         ------
@@ -79,4 +90,7 @@ class Toolchain:
         clock, fmax = min(values["fmax"].items(), key=lambda item: item[1]["achieved"])
         path = next((entry["path"] for entry in values["critical_paths"]
                      if entry["from"].split()[-1] == clock and entry["to"].split()[-1] == clock), [])
-        return fmax["achieved"], path
+        edges = {f"posedge {clock}", f"negedge {clock}"}
+        arrivals = [(end["cell"], end["port"], max(end["delay"])) for net in values.get("detailed_net_timings", ())
+                    if net["event"] in edges for end in net["endpoints"] if end["event"] in edges]
+        return fmax["achieved"], path, arrivals
