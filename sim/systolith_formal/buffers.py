@@ -21,7 +21,8 @@ __all__ = ["PROOFS"]
 
 # Smaller than any real configuration: the buffers take any object with these members.
 _SMALL = SimpleNamespace(activation_word=4, activation_bytes=32, activation_banks=2, weight_word=8, weight_alignment=4,
-                         weight_bytes=16, cols=4, axi_bytes=4, axi_data_width=32, parameter_bytes=32)
+                         weight_bytes=16, cols=4, axi_bytes=4, axi_data_width=32, parameter_bytes=32,
+                         multiplier_style="generic")
 
 
 def _watched(bench, width, name="watched"):
@@ -158,7 +159,7 @@ PROOFS = [
     Proof(name="activation_arbiter", module="activation_buffer", build=_arbitration,
           claim="no bank is granted twice in a cycle; the first port, or an urgent one, never waits; each grant is answered",
           mutant=Mutant(module="activation_buffer", text="taken = taken | wants", replacement="taken = wants")),
-    Proof(name="activation_buffer", module="activation_buffer", build=_activation_buffer, bound=9, reset=False, slow=True,
+    Proof(name="activation_buffer", module="activation_buffer", build=_activation_buffer, bound=8, reset=False, slow=True,
           limit=300, claim=_SEES + " of the five ports (2 banks of 4 words of 4)",
           mutant=Mutant(module="activation_buffer", text="s5_bank.eq(bank + (straddles & (offset >= lanes - lane)))",
                         replacement="s5_bank.eq(bank + (straddles & (offset > lanes - lane)))")),
