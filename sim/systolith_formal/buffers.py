@@ -115,34 +115,6 @@ def _arbitration(bench):
         bench.check(port.data_valid == answers)
 
 
-def _activation_buffer(bench):
-    """Every reader sees the writes of all cycles before, across banks and around the end."""
-    m = bench.m
-    m.submodules.dut = dut = ActivationBuffer(config=_SMALL)
-    bench.drive(dut.compute_urgent)
-    lanes, width = _SMALL.activation_word, exact_log2(_SMALL.activation_bytes)
-    address, contents = _watched(bench, width)
-    writing = Signal()
-    for name, port in (("vector", dut.vector_write), ("load", dut.load_write)):
-        bench.drive(port.valid, port.data, port.mask)
-        m.d.comb += port.addr.eq(bench.free(width, f"{name}_address"))
-        for lane in range(lanes):
-            with m.If(port.valid & port.ready & port.mask[lane] & ((port.addr + lane)[:width] == address)):
-                m.d.comb += writing.eq(1)
-                m.d.sync += contents.eq(port.data.word_select(lane, 8))
-    latency = dut.read_latency
-    wanted = delay(m, contents, latency, name="wanted")
-    for name, port in (("store", dut.store_read), ("vector_r", dut.vector_read), ("compute", dut.compute_read)):
-        bench.drive(port.valid)
-        m.d.comb += port.addr.eq(bench.free(width, f"{name}_address"))
-        lane = Signal(width, name=f"{name}_lane")
-        m.d.comb += lane.eq(address - port.addr)
-        reads = port.valid & port.ready & (lane < lanes) & ~writing
-        valid = delay(m, reads, latency, name=f"{name}_valid", reset_less=False)
-        place = delay(m, lane[:exact_log2(lanes)], latency, name=f"{name}_place")
-        bench.check(~valid | (port.data.word_select(place, 8) == wanted))
-
-
 _SEES = "a read gives what was written last, for every byte and any traffic"
 
 PROOFS = [
@@ -159,8 +131,4 @@ PROOFS = [
     Proof(name="activation_arbiter", module="activation_buffer", build=_arbitration,
           claim="no bank is granted twice in a cycle; the first port, or an urgent one, never waits; each grant is answered",
           mutant=Mutant(module="activation_buffer", text="taken = taken | wants", replacement="taken = wants")),
-    Proof(name="activation_buffer", module="activation_buffer", build=_activation_buffer, bound=8, reset=False, slow=True,
-          limit=300, claim=_SEES + " of the five ports (2 banks of 4 words of 4)",
-          mutant=Mutant(module="activation_buffer", text="s5_bank.eq(bank + (straddles & (offset >= lanes - lane)))",
-                        replacement="s5_bank.eq(bank + (straddles & (offset > lanes - lane)))")),
 ]
