@@ -1,7 +1,7 @@
 """Several accelerators that share one main memory, as the cycle model sees them.
 
-Each core has caches of nothing: its own port, queues and buffers, and a program of its own. The memory serves read bursts in
-the order in which they are due, at a limited number of bytes a cycle; bytes that are stored take their share as well.
+Each core has its own port, queues, buffers and program, and nothing in common with the others but the memory. That serves
+read bursts in the order in which they are due, at a limited number of bytes a cycle; stores take their turn as well.
 """
 
 from collections.abc import Sequence
@@ -62,8 +62,9 @@ class _Core(CycleSimulation):
     memory: _Memory
 
     def _begin_store(self, now: float, state: EngineState, work: Work) -> None:
-        self.memory.serve(now, sum(work.bursts) * self.config.axi_bytes)
-        super()._begin_store(now, state, work)
+        begin, end = self.memory.serve(now, sum(work.bursts) * self.config.axi_bytes)
+        # It ends no earlier than the memory has taken its bytes.
+        self.events.at(max(now, ceil(max(begin, end - sum(work.bursts)) - 1e-9)), super()._begin_store, state, work)
 
 
 @dataclass(frozen=True)
