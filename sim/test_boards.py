@@ -85,7 +85,7 @@ def test_from_rtl_to_bitstream(name, tmp_path):
     assert report["seeds"][str(report["seed"])] == max(report["seeds"].values()) and len(report["seeds"]) == 2
     modules = {row["module"]: row for row in report["hierarchy"]}
     assert modules["top"]["lut"] >= modules["shell"]["lut"] > modules["shell.bridge"]["lut"] > 0
-    assert modules["shell.memory"]["bram"] > 0
+    assert modules["shell.memory"]["bram"] > 0 or BOARDS[name].single_port
     assert {"yosys", "nextpnr", "packer"} == set(report["usage"])
     assert report["usage"]["yosys"]["memory_mb"] > 50
 
