@@ -58,7 +58,7 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "vector_engine": ("source != last_source", "source == last_source"),
     "vector_pipeline": ("s0_value - s0_zero", "s0_value"),
     "vector_walk": ("column_group == blocks - 1", "column_group == blocks"),
-    "verilog": ("emit_src=False", "emit_src=True"),
+    "verilog": ("if unlisted:", "if not unlisted:"),
     "watchdog": ("self.kick | ~self.enable", "self.kick"),
     "weight_buffer": ("(slot == index)", "(slot != index)"),
     "weight_feeder": ("free | self.advance", "self.advance"),
