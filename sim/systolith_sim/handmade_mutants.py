@@ -47,7 +47,7 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "shapes": ("signed(field.width) if field.signed else unsigned(field.width)", "unsigned(field.width)"),
     "skew": ("self._count - 1 - index if self._reverse else index", "index"),
     "skid_buffer": ("Mux(full, kept, self.i.payload)", "self.i.payload"),
-    "softmax_loader": ("last & ~second", "last"),
+    "softmax_loader": ("value > maximum", "value < maximum"),
     "store_engine": ("expected.w_rdy & request.i.ready", "request.i.ready"),
     "stream_buffer": ("Mux(read_slot, slots[1], slots[0])", "slots[0]"),
     "systolic_array": ("m.d.sync += below.eq(column)", "m.d.comb += below.eq(column)"),
