@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 export PYTHONHASHSEED := 0
 
-.PHONY: help setup demo test test-all lint docs benchmarks performance reports area-data scaling clean
+.PHONY: help setup demo test test-all lint formal docs benchmarks performance reports area-data scaling clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -34,6 +34,9 @@ test-all: $(READY) lint ## the slow tests too
 
 lint: $(READY) ## style
 	@$(BIN)/ruff check --quiet .
+
+formal: $(READY) ## prove properties of the RTL for all inputs, and refute a mutant of each (minutes)
+	@$(BIN)/python -m systolith_formal --json build/formal.json
 
 docs: $(READY) ## regenerate the generated pages
 	@$(BIN)/python scripts/generate_docs.py
