@@ -1,6 +1,7 @@
 """Mutants made by hand, one for each module of the RTL: text that the module contains once, and its replacement.
 
-They are mistakes of the kind that people make: a flag forgotten, a condition turned round, one cycle less.
+They are mistakes of the kind that people make: a flag forgotten, a condition turned round, one cycle less. A module whose
+text has changed since gets its first automatic mutant instead, until its entry is brought up to date.
 """
 
 __all__ = ["HANDMADE"]
@@ -15,20 +16,22 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "axi_read_arbiter": ("self.bus.r.valid & ~is_fetch", "self.bus.r.valid"),
     "block_fifo": ("(stored != 0) & (credits != 0)", "(stored != 0)"),
     "block_ram": ("m.d.comb += self.r_data.eq(s1_data)", "m.d.comb += self.r_data.eq(read_port.data)"),
+    "burst_beats": ("Mux(first_beat & burst.run_first, burst.buffer, address)", "Mux(first_beat, burst.buffer, address)"),
     "burst_splitter": ("run.end[chunk_log2:] == 0", "run.end[chunk_log2:] != 0"),
     "column_selector": ("self.take & self.last_column", "self.take"),
-    "command_fetcher": ("room - reserved + used", "room - reserved"),
+    "command_fetcher": ("Mux(used, room - reserved + 1, room - reserved)", "room - reserved"),
     "command_processor": ("done & registers.value_interrupt[0]", "done | registers.value_interrupt[0]"),
-    "compute_engine": ("in_flight + accepted - self.retire", "in_flight + accepted"),
+    "compute_engine": ("in_flight + s1_accepted - self.retire", "in_flight + s1_accepted"),
     "delay": ("range(1, cycles + 1)", "range(1, cycles)"),
     "dma_errors": ("Mux(failed, self.burst_address, self.run_address)", "self.burst_address"),
     "engine_queue": ("header.wait & ~self.available", "header.wait & self.available"),
     "generate": ('"input" if member.flow == In else "output"', '"output" if member.flow == In else "input"'),
     "group_counter": ("quotient + remainder.any()", "quotient"),
+    "head_buffer": ("~valid | self.o.ready", "~valid"),
     "high_multiplier": ("1 << 30", "0"),
     "lane_tables": ("enable & self.w_lanes[lane]", "enable"),
     "line_buffer": ("write_addr + 1 - self.offset", "write_addr - self.offset"),
-    "load_engine": ("current_valid & writes.i.ready & ~read.valid", "current_valid & writes.i.ready"),
+    "load_engine": ("beats.o.valid & writes.i.ready & ~read.valid", "beats.o.valid & writes.i.ready"),
     "multiplier": ("s0_a * s0_b", "s0_a + s0_b"),
     "operand_scaler": ("s2_product[11:].as_signed() + s2_product[10]", "s2_product[11:].as_signed()"),
     "parameter_buffer": ("m.d.sync += delayed.eq(side)", "m.d.comb += delayed.eq(side)"),
@@ -39,11 +42,11 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "processing_group": ("s4_sum.eq(total + products.p[index])", "s4_sum.eq(total - products.p[index])"),
     "reciprocal": ("shifted << 1", "shifted"),
     "register_file": ("address_held & word_held & ~written", "address_held & ~written"),
-    "requantizer": ("lane.bias_follows_sign.eq(control.bias_follows_sign)", "lane.bias_follows_sign.eq(0)"),
+    "requantizer": ("lane.bias_follows_sign.eq(self.bias_follows_sign)", "lane.bias_follows_sign.eq(0)"),
     "requantizer_lane": ("self.saturate & overflow", "overflow"),
     "rotating_ram": ("Mux(s2_wrapped[column], s2_next, s2_row)", "s2_row"),
     "rotator": ("direction=1)", "direction=-1)"),
-    "rounding_shift": ("bit < self.amount", "bit <= self.amount"),
+    "rounding_shift": ("digit < self.amount[:3]", "digit <= self.amount[:3]"),
     "shapes": ("signed(field.width) if field.signed else unsigned(field.width)", "unsigned(field.width)"),
     "skew": ("self._count - 1 - index if self._reverse else index", "index"),
     "skid_buffer": ("Mux(full, kept, self.i.payload)", "self.i.payload"),
@@ -53,8 +56,9 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "systolic_array": ("m.d.sync += below.eq(column)", "m.d.comb += below.eq(column)"),
     "token_counters": ("give & ~take & full & ~self.clear", "give & full & ~self.clear"),
     "transfer_walker": ("s1.o.valid & head.bad", "s1.o.valid"),
+    "vector_constants": ("read.addr.eq(getattr(self, f\"{group}_slot\"))", "read.addr.eq(0)"),
     "vector_dispatcher": ("self.loader_alone | (self.loader_bank == bank)", "self.loader_alone"),
-    "vector_element": ('"zero": signed(8)', '"zero": 8'),
+    "vector_element": ('"slot": SLOT_WIDTH', '"slot": 1'),
     "vector_engine": ("source != last_source", "source == last_source"),
     "vector_pipeline": ("s0_value - s0_zero", "s0_value"),
     "vector_walk": ("column_group == blocks - 1", "column_group == blocks"),
@@ -63,5 +67,5 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "weight_buffer": ("(slot == index)", "(slot != index)"),
     "weight_feeder": ("free | self.advance", "self.advance"),
     "window": ("self.o.ready | ~active", "~active"),
-    "window_access": ("bounds.payload.before <= lane", "bounds.payload.before < lane"),
+    "window_access": ("s2.before <= lane", "s2.before < lane"),
 }
