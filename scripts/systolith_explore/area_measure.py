@@ -1,7 +1,7 @@
 """Measures what the area model is fitted to: synthesises the parts of accelerators, and whole ones, for ECP5.
 
 ``python -m systolith_explore.area_measure`` measures what `area_data.json` lacks or what today's Verilog differs from, one
-thing after the other, and keeps each at once; ``--count N`` stops after N. `make area-data` does all of it.
+thing after the other, and keeps each at once, so it can be interrupted. `make area-data` does all of it.
 """
 
 import argparse
@@ -116,32 +116,31 @@ def _write(data: dict) -> None:
     DATA.write_text(f'{{\n "parts": {{\n{parts}\n }},\n "designs": [\n{designs}\n ]\n}}\n')
 
 
-def _record(data: dict, part: str, config: AcceleratorConfig) -> bool:
-    """Measure a point unless its record is of today's Verilog; say whether that took a synthesis."""
+def _record(data: dict, part: str, config: AcceleratorConfig) -> None:
+    """Measure a point unless its record is of today's Verilog."""
     text = _text(part, config)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     records = data["parts"][part] if part else data["designs"]
     index = next((i for i, record in enumerate(records) if record["config"]["name"] == config.name), None)
     if index is not None and records[index]["verilog"] == digest:
-        return False
+        return
     begin = time.monotonic()
     measured = _measure(text, part or "systolith")
     record = {"config": config.as_dict(), "verilog": digest, **(measured["total"] if part else measured)}
     records[slice(len(records), None) if index is None else slice(index, index + 1)] = [record]
     _write(data)
     print(f"{part or 'whole'} {config.name}: {measured['total']}, {time.monotonic() - begin:.0f} s", flush=True)
-    return True
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=1000, help="most syntheses")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after this time")
     parser.add_argument("--parts", action="store_true", help="no whole accelerators")
     arguments = parser.parse_args()
-    data, left = load_data(), arguments.count
+    data, begin = load_data(), time.monotonic()
     for part, config in design_points():
-        if left and (part or not arguments.parts):
-            left -= _record(data, part, config)
+        if time.monotonic() - begin < arguments.seconds and (part or not arguments.parts):
+            _record(data, part, config)
 
 
 if __name__ == "__main__":
