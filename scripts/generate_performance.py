@@ -183,11 +183,11 @@ prints the same, with the losses.
 
 What keeps two of them from more:
 
-* **gemm 1x256x256**: with one row the array uses weights exactly as fast as the bus brings them, one tile in as many cycles as
-  it has rows, so it never catches up with the loads: to the bytes of the weights come the length of one piece (its load must
-  end before its COMPUTE starts) and 64 bytes of command for each piece and COMPUTE, and the one falls as the other rises.
-* **MobileNetV1**: the 1x1 layers on 3x3 pixels (blue above) have nine vectors for tiles that take 16 cycles to load, and their
-  weights fill the bus; stride-2 depthwise layers read four vectors for each that they give.
+* **gemm 1x256x256**: the read channel carries a beat in every cycle from the first command to the last weight. To the weights
+  come 64 bytes of command for each of about 25 commands, and at the end the way of the last piece through array, vector unit
+  and STORE (about 140 cycles). Each halving of the last piece costs two commands more than it saves.
+* **MobileNetV1**: the last 1x1 layers have nine vectors for each tile, so the bus sets their pace: their weights do not fit the
+  weight buffer ahead of time. Stride-2 depthwise layers read four vectors for each that they give.
 
 ## Matrix products
 

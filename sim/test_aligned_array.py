@@ -3,12 +3,22 @@
 import numpy as np
 import pytest
 
+import systolith.multiplier
+import systolith.primitives.ecp5
+import systolith.primitives.gowin
+import systolith.primitives.lut
 from systolith.aligned_array import AlignedArray
+from systolith.multiplier import Multiplier
+from systolith.primitives import families
+from systolith.primitives.multiplier_pair import MultiplierPair
+from systolith.primitives.multiply_add import MultiplyAdd
 from systolith.processing_element import ProcessingElement, partial_sum_shape
 from systolith.skew import Skew
 from systolith.systolic_array import SystolicArray
+from systolith_sim.ecp5_models import ecp5_instance
+from systolith_sim.gowin_models import gowin_instance
 from systolith_sim.pysim import simulate
-from systolith_spec.timing import MULTIPLIER_LATENCY
+from systolith_spec.timing import MINIMUM_TILE_CYCLES, MULTIPLIER_LATENCY
 
 GEOMETRIES = [(2, 2), (3, 5), (4, 4), (5, 3), (8, 8), (1, 3), (4, 1)]
 
@@ -82,6 +92,48 @@ def test_tiles_back_to_back(rows, cols):
     check(dut, tiles, starts)
 
 
+VARIANTS = {
+    "generic sums": {"dsp_sums": True},
+    "ecp5": {"style": "ecp5"},
+    "ecp5 sums": {"style": "ecp5", "dsp_sums": True},
+    "gowin sums": {"style": "gowin", "dsp_sums": True},
+    "nexus sums": {"style": "nexus", "dsp_sums": True},
+    "ice40 pairs": {"style": "ice40"},
+    "generic, some in LUTs": {"dsp_budget": 7},
+    "ecp5, all in LUTs": {"style": "ecp5", "dsp_budget": 0},
+    "ecp5 sums, some in LUTs": {"style": "ecp5", "dsp_sums": True, "dsp_budget": 9},
+}
+
+
+@pytest.fixture
+def cell_models(monkeypatch):
+    """Put models in the place of cells; test_primitives and test_primitive_cells compare the primitives."""
+    for module in (systolith.multiplier, systolith.primitives.ecp5, systolith.primitives.lut):
+        monkeypatch.setattr(module, "Instance", ecp5_instance, raising=False)
+    monkeypatch.setattr(systolith.primitives.gowin, "Instance", gowin_instance)
+    monkeypatch.setitem(families.MULTIPLIERS, "nexus", Multiplier)
+    monkeypatch.setitem(families.MULTIPLIER_PAIRS, "ice40", MultiplierPair)
+    wide = type("Wide", (MultiplyAdd,), {"count": 4, "addend_latency": 3})
+    monkeypatch.setitem(families.MULTIPLY_ADDS, "nexus", wide)
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(9, 2), (5, 3)])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_variants_are_alike(cell_models, variant, rows, cols):
+    """Same results and same latency, whatever multiplies and adds; tiles of the fewest cycles back to back."""
+    generator = np.random.default_rng(rows)
+    dut = AlignedArray(rows=rows, cols=cols, **VARIANTS[variant])
+    assert dut.latency == rows + cols + MULTIPLIER_LATENCY
+    tiles, starts, start = [], [], 1
+    for index in range(8):
+        count = MINIMUM_TILE_CYCLES if index % 3 else int(generator.integers(1, 2 * rows))
+        choices = np.array([-128, 127]) if index % 2 else np.arange(-128, 128)
+        tiles.append((generator.choice(choices, (rows, cols)), generator.choice(choices, (count, rows))))
+        starts.append(start)
+        start += max(count, -(-rows // 2), MINIMUM_TILE_CYCLES)
+    check(dut, tiles, starts)
+
+
 @pytest.mark.parametrize(("rows", "cols"), GEOMETRIES)
 def test_extreme_sums_do_not_overflow(rows, cols):
     dut = AlignedArray(rows=rows, cols=cols)
@@ -97,13 +149,14 @@ def test_vector_one_cycle_behind_its_weights(rows, cols):
     check(AlignedArray(rows=rows, cols=cols), tiles, [1, 1 + rows])
 
 
+@pytest.mark.parametrize("sums", [False, True])
 @pytest.mark.parametrize(("rows", "cols", "streams"), [(2, 2, 1), (4, 6, 2), (9, 3, 3), (7, 5, 3), (8, 8, 4)])
-def test_column_mode(rows, cols, streams):
+def test_column_mode(rows, cols, streams, sums):
     """Tiles of column mode and products in turn, back to back, each against the sum over its streams."""
     taps = rows // streams
     of_row = [min(row // taps, streams - 1) for row in range(rows)]
     tap_of_row = [row - stream * taps for row, stream in enumerate(of_row)]
-    dut = AlignedArray(rows=rows, cols=cols, streams=of_row, line_depth=32)
+    dut = AlignedArray(rows=rows, cols=cols, streams=of_row, line_depth=32, dsp_sums=sums)
     generator = np.random.default_rng(rows)
     line = 11
     count = (streams + 1) * line + rows

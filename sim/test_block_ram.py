@@ -5,8 +5,10 @@ import random
 import pytest
 
 import systolith.block_ram
+import systolith.primitives.gowin
 from systolith.block_ram import BlockRam, Ecp5BlockRam, block_ram
 from systolith_sim.ecp5_models import ecp5_instance
+from systolith_sim.gowin_models import gowin_instance
 from systolith_sim.pysim import simulate
 
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")  # attributes, errors
@@ -14,8 +16,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable
 
 @pytest.fixture
 def cell_models(monkeypatch):
-    """Put behavioural models in the place of ECP5 cells."""
+    """Put behavioural models in the place of cells."""
     monkeypatch.setattr(systolith.block_ram, "Instance", ecp5_instance)
+    monkeypatch.setattr(systolith.primitives.gowin, "Instance", gowin_instance)
 
 
 def run_random(dut, *, cycles, seed):
@@ -52,7 +55,7 @@ def run_random(dut, *, cycles, seed):
     return got[dut.read_latency :], want[: -dut.read_latency]
 
 
-@pytest.mark.parametrize("style", ["generic", "ecp5"])
+@pytest.mark.parametrize("style", ["generic", "ecp5", "gowin"])
 @pytest.mark.parametrize(
     ("width", "depth", "granularity"),
     [
@@ -74,14 +77,14 @@ def test_against_software_model(cell_models, style, width, depth, granularity):
     assert len(set(got)) > 3
 
 
-@pytest.mark.parametrize("style", ["generic", "ecp5"])
+@pytest.mark.parametrize("style", ["generic", "ecp5", "gowin"])
 def test_init(cell_models, style):
     dut = block_ram(style=style, width=16, depth=8, init=[1, 2, 0xFFFF])
     got, want = run_random(dut, cycles=100, seed=1)
     assert got == want
 
 
-@pytest.mark.parametrize("style", ["generic", "ecp5"])
+@pytest.mark.parametrize("style", ["generic", "ecp5", "gowin"])
 def test_read_takes_two_cycles(cell_models, style):
     dut = block_ram(style=style, width=8, depth=16)
     seen = []
@@ -117,7 +120,7 @@ def test_attributes_and_interfaces():
 @pytest.mark.parametrize(
     ("kind", "arguments", "message"),
     [
-        (ValueError, {"style": "spram"}, r"^Block RAM style must be one of generic, ecp5, not 'spram'$"),
+        (ValueError, {"style": "spram"}, r"^Block RAM style must be one of generic, ecp5, ice40, gowin, nexus, not 'spram'$"),
         (TypeError, {"width": "8"}, r"^Block RAM width must be an integer, not '8'$"),
         (ValueError, {"depth": 0}, r"^Block RAM depth must be positive, not 0$"),
         (ValueError, {"granularity": 3}, r"^Block RAM granularity must divide the width 8, not 3$"),

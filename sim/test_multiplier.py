@@ -79,7 +79,11 @@ def test_interfaces_agree():
 @pytest.mark.parametrize(
     ("kind", "arguments", "message"),
     [
-        (ValueError, {"style": "virtex"}, r"^Multiplier style must be one of generic, ecp5, not 'virtex'$"),
+        (
+            ValueError,
+            {"style": "virtex"},
+            r"^Multiplier style must be one of generic, ecp5, ice40, gowin, nexus, not 'virtex'$",
+        ),
         (ValueError, {"latency": 1}, r"^Multiplier latency must be at least 2, not 1$"),
         (TypeError, {"latency": 2.5}, r"^Multiplier latency must be an integer, not 2.5$"),
         (

@@ -33,6 +33,8 @@ class AlignedArray(Component):
         column mode.
     line_depth : int
         Words of the line buffer.
+    dsp_budget, dsp_sums
+        See :class:`~systolith.systolic_array.SystolicArray`.
 
     Members of column mode
     ----------------------
@@ -43,7 +45,7 @@ class AlignedArray(Component):
         column mode are in the array.
     """
 
-    def __init__(self, *, rows, cols, style="generic", streams=(), line_depth=0):
+    def __init__(self, *, rows, cols, style="generic", streams=(), line_depth=0, dsp_budget=None, dsp_sums=False):
         for name, value in (("rows", rows), ("cols", cols)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"Array {name} must be a positive integer, not {value!r}")
@@ -52,6 +54,8 @@ class AlignedArray(Component):
         self._style = style
         self._streams = tuple(streams)
         self._line_depth = line_depth
+        self._dsp_budget = dsp_budget
+        self._dsp_sums = dsp_sums
         column_members = {"column": In(1)} if self._streams else {}
         if self._copies:
             column_members["line_offset"] = In(range(line_depth))
@@ -88,7 +92,8 @@ class AlignedArray(Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.array = array = SystolicArray(
-            rows=self.rows, cols=self.cols, style=self._style, streams=self._streams)
+            rows=self.rows, cols=self.cols, style=self._style, streams=self._streams,
+            dsp_budget=self._dsp_budget, dsp_sums=self._dsp_sums)
         m.submodules.activation_skew = activation_skew = Skew(shape=signed(8), count=self.rows)
         m.submodules.even_skew = even_skew = Skew(shape=signed(8), count=self.cols)
         m.submodules.odd_skew = odd_skew = Skew(shape=signed(8), count=self.cols)

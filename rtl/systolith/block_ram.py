@@ -208,8 +208,8 @@ class Ecp5BlockRam(BlockRam):
         )  # fmt: skip
 
 
-BLOCK_RAM_STYLES = {"generic": BlockRam, "ecp5": Ecp5BlockRam}
-"""Implementation of the block RAM by name of the style."""
+BLOCK_RAM_STYLES = ("generic", "ecp5", "ice40", "gowin", "nexus")
+"""Names of the styles; all but the first are FPGA families."""
 
 
 def block_ram(*, style="generic", width, depth, granularity=None, init=()):
@@ -218,7 +218,7 @@ def block_ram(*, style="generic", width, depth, granularity=None, init=()):
     Parameters
     ----------
     style : str
-        ``"generic"`` or ``"ecp5"``.
+        One of :data:`BLOCK_RAM_STYLES`.
     width, depth, granularity, init
         See :class:`BlockRam`.
 
@@ -233,4 +233,6 @@ def block_ram(*, style="generic", width, depth, granularity=None, init=()):
     """
     if style not in BLOCK_RAM_STYLES:
         raise ValueError(f"Block RAM style must be one of {', '.join(BLOCK_RAM_STYLES)}, not {style!r}")
-    return BLOCK_RAM_STYLES[style](width=width, depth=depth, granularity=granularity, init=init)
+    from systolith.primitives.families import BLOCK_RAMS  # which builds on this module
+
+    return BLOCK_RAMS[style](width=width, depth=depth, granularity=granularity, init=init)

@@ -98,7 +98,7 @@ class ComputeEngine(Component):
         streams = [column_stream(config, row)[0] for row in range(config.rows)] if config.depthwise_streams else ()
         m.submodules.array = array = AlignedArray(
             rows=config.rows, cols=config.cols, style=config.multiplier_style, streams=streams,
-            line_depth=config.line_depth)
+            line_depth=config.line_depth, dsp_budget=config.dsp_budget, dsp_sums=config.dsp_sums)
         m.submodules.accumulator_buffer = accumulator_buffer = AccumulatorBuffer(config=config)
         connect(m, weight_port=weight_feeder.read, weights=flipped(self.weights))
         connect(m, activation_port=activation_feeder.read, activations=flipped(self.activations))

@@ -151,8 +151,8 @@ class Ecp5Multiplier(Multiplier):
         return resized
 
 
-MULTIPLIER_STYLES = {"generic": Multiplier, "ecp5": Ecp5Multiplier}
-"""Implementation of the multiplier by name of the style."""
+MULTIPLIER_STYLES = ("generic", "ecp5", "ice40", "gowin", "nexus")
+"""Names of the styles; all but the first are FPGA families."""
 
 
 def multiplier(*, style="generic", a_shape, b_shape, latency=2):
@@ -161,7 +161,7 @@ def multiplier(*, style="generic", a_shape, b_shape, latency=2):
     Parameters
     ----------
     style : str
-        Key of :data:`MULTIPLIER_STYLES`.
+        One of :data:`MULTIPLIER_STYLES`.
     a_shape, b_shape, latency
         See :class:`Multiplier`.
 
@@ -176,4 +176,6 @@ def multiplier(*, style="generic", a_shape, b_shape, latency=2):
     """
     if style not in MULTIPLIER_STYLES:
         raise ValueError(f"Multiplier style must be one of {', '.join(MULTIPLIER_STYLES)}, not {style!r}")
-    return MULTIPLIER_STYLES[style](a_shape=a_shape, b_shape=b_shape, latency=latency)
+    from systolith.primitives.families import MULTIPLIERS  # which builds on this module
+
+    return MULTIPLIERS[style](a_shape=a_shape, b_shape=b_shape, latency=latency)

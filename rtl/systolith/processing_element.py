@@ -5,9 +5,10 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
 from systolith.multiplier import multiplier
+from systolith.primitives.families import LUT_MULTIPLIERS
 from systolith_spec.timing import MULTIPLIER_LATENCY
 
-__all__ = ["ProcessingElement", "partial_sum_shape"]
+__all__ = ["ProcessingElement", "add_operand_registers", "operand_members", "partial_sum_shape"]
 
 
 def partial_sum_shape(row):
@@ -19,6 +20,55 @@ def partial_sum_shape(row):
         Row index from 0 (top); negative for what enters row 0.
     """
     return signed(16 + ceil_log2(max(row, 0) + 1))
+
+
+def operand_members(column_mode):
+    """Signature members for operands and flags of an element, without its sums."""
+    return {
+        "activation": In(signed(8)),
+        "activation_next": Out(signed(8)),
+        "swap": In(1),
+        "swap_next": Out(1),
+        "weight": In(signed(8)),
+        "weight_next": Out(signed(8)),
+        "latch": In(1),
+        "latch_next": Out(1),
+        **({"column_activation": In(signed(8)), "column": In(1), "column_next": Out(1)} if column_mode else {}),
+    }
+
+
+def add_operand_registers(m, element, column_mode):
+    """Add the registers of activation, weights and flags to ``m``, between the members of an element.
+
+    Returns
+    -------
+    tuple of Signal
+        Activation and active weight, one cycle behind the inputs.
+    """
+    s0_activation = Signal(signed(8), reset_less=True)
+    s0_swap, s0_latch = Signal(), Signal()
+    activation = element.activation
+    if column_mode:
+        s0_column = Signal()
+        m.d.sync += s0_column.eq(element.column)
+        m.d.comb += element.column_next.eq(s0_column)
+        activation = Mux(element.column, element.column_activation, element.activation)
+    m.d.sync += [s0_activation.eq(activation), s0_swap.eq(element.swap), s0_latch.eq(element.latch)]
+    m.d.comb += [
+        element.activation_next.eq(s0_activation),
+        element.swap_next.eq(s0_swap),
+        element.latch_next.eq(s0_latch),
+    ]
+    travelling = Signal(signed(8), reset_less=True)
+    shadow = Signal(signed(8), reset_less=True)
+    active = Signal(signed(8), reset_less=True)
+    m.d.sync += travelling.eq(element.weight)
+    m.d.comb += element.weight_next.eq(travelling)
+    with m.If(element.latch):
+        m.d.sync += shadow.eq(element.weight)
+    with m.If(element.swap):
+        m.d.sync += active.eq(shadow)
+    return s0_activation, active
 
 
 class ProcessingElement(Component):
@@ -43,6 +93,8 @@ class ProcessingElement(Component):
         Multiplier style, see :func:`~systolith.multiplier.multiplier`.
     column_mode : bool
         Build the second source of activations.
+    in_luts : bool
+        Multiply without a DSP block.
 
     Members
     -------
@@ -67,24 +119,17 @@ class ProcessingElement(Component):
     latency = 1 + MULTIPLIER_LATENCY + 1
     """Cycles from an activation to the partial sum that contains its product."""
 
-    def __init__(self, *, row, style="generic", column_mode=False):
+    def __init__(self, *, row, style="generic", column_mode=False, in_luts=False):
         if isinstance(row, bool) or not isinstance(row, int) or row < 0:
             raise ValueError(f"Processing element row must be an integer of at least 0, not {row!r}")
         self._row = row
         self._style = style
         self._column_mode = column_mode
+        self._in_luts = in_luts
         super().__init__({
-            "activation": In(signed(8)),
-            "activation_next": Out(signed(8)),
-            "swap": In(1),
-            "swap_next": Out(1),
-            "weight": In(signed(8)),
-            "weight_next": Out(signed(8)),
-            "latch": In(1),
-            "latch_next": Out(1),
+            **operand_members(column_mode),
             "partial_sum": In(partial_sum_shape(row - 1)),
             "partial_sum_next": Out(partial_sum_shape(row)),
-            **({"column_activation": In(signed(8)), "column": In(1), "column_next": Out(1)} if column_mode else {}),
         })
 
     @property
@@ -99,36 +144,12 @@ class ProcessingElement(Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.multiplier = product = multiplier(
-            style=self.style, a_shape=signed(8), b_shape=signed(8), latency=MULTIPLIER_LATENCY)
-
-        s0_activation = Signal(signed(8), reset_less=True)
-        s0_swap, s0_latch = Signal(), Signal()
-        activation = self.activation
-        if self._column_mode:
-            s0_column = Signal()
-            m.d.sync += s0_column.eq(self.column)
-            m.d.comb += self.column_next.eq(s0_column)
-            activation = Mux(self.column, self.column_activation, self.activation)
-        m.d.sync += [s0_activation.eq(activation), s0_swap.eq(self.swap), s0_latch.eq(self.latch)]
-        m.d.comb += [
-            self.activation_next.eq(s0_activation),
-            self.swap_next.eq(s0_swap),
-            self.latch_next.eq(s0_latch),
-        ]
-
-        travelling = Signal(signed(8), reset_less=True)
-        shadow = Signal(signed(8), reset_less=True)
-        active = Signal(signed(8), reset_less=True)
-        m.d.sync += travelling.eq(self.weight)
-        m.d.comb += self.weight_next.eq(travelling)
-        with m.If(self.latch):
-            m.d.sync += shadow.eq(self.weight)
-        with m.If(self.swap):
-            m.d.sync += active.eq(shadow)
-
+        shapes = {"a_shape": signed(8), "b_shape": signed(8), "latency": MULTIPLIER_LATENCY}
+        m.submodules.multiplier = product = (
+            LUT_MULTIPLIERS[self.style](**shapes) if self._in_luts else multiplier(style=self.style, **shapes))
+        activation, weight = add_operand_registers(m, self, self._column_mode)
         # The operand registers of the multiplier follow; they split the route to the DSP block.
-        m.d.comb += [product.a.eq(s0_activation), product.b.eq(active)]
+        m.d.comb += [product.a.eq(activation), product.b.eq(weight)]
         s4_sum = Signal(partial_sum_shape(self.row), reset_less=True)
         m.d.sync += s4_sum.eq(self.partial_sum + product.p)
         m.d.comb += self.partial_sum_next.eq(s4_sum)

@@ -5,6 +5,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import Component, In, Out
 
 from systolith.processing_element import ProcessingElement, partial_sum_shape
+from systolith.processing_group import processing_group
 from systolith_spec.timing import WEIGHT_ROWS
 
 __all__ = ["SystolicArray"]
@@ -36,6 +37,10 @@ class SystolicArray(Component):
         Multiplier style.
     streams : sequence of int
         For each row the stream that it reads in column mode; empty: no column mode.
+    dsp_budget : int or None
+        Multipliers in DSP blocks, at most; the others, in the last columns, are built of LUTs. None: all.
+    dsp_sums : bool
+        Add the sums of the columns in DSP blocks too, where rows suffice for a whole cell.
 
     Members
     -------
@@ -56,13 +61,15 @@ class SystolicArray(Component):
         Only with column mode: lane c of a vector of a stream c cycles after lane 0.
     """
 
-    def __init__(self, *, rows, cols, style="generic", streams=()):
+    def __init__(self, *, rows, cols, style="generic", streams=(), dsp_budget=None, dsp_sums=False):
         for name, value in (("rows", rows), ("cols", cols)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"Array {name} must be a positive integer, not {value!r}")
         self._rows = rows
         self._cols = cols
         self._style = style
+        self._dsp_budget = rows * cols if dsp_budget is None else dsp_budget
+        self._group = processing_group(style=style, sums=dsp_sums)
         self._streams = tuple(streams)
         self._lanes = min(rows, cols) if self._streams else 0
         column_members = {
@@ -96,11 +103,7 @@ class SystolicArray(Component):
 
     def elaborate(self, platform):
         m = Module()
-        elements = [[ProcessingElement(row=row, style=self._style, column_mode=col < self._lanes)
-                     for col in range(self.cols)] for row in range(self.rows)]
-        for row in range(self.rows):
-            for col in range(self.cols):
-                m.submodules[f"pe_{row}_{col}"] = elements[row][col]
+        elements = self._elements(m)
         self._control(m, elements)
         if self._streams:
             self._column_mode(m, elements)
@@ -116,13 +119,38 @@ class SystolicArray(Component):
                     ]
                 else:
                     m.d.comb += element.activation.eq(self.activations[row])
-                if row > 0:
+                if row > 0 and hasattr(element, "partial_sum"):
                     m.d.comb += element.partial_sum.eq(elements[row - 1][col].partial_sum_next)
                 m.d.comb += element.weight.eq(
                     self.weights[row][col] if row < WEIGHT_ROWS else elements[row - WEIGHT_ROWS][col].weight_next)
         for col in range(self.cols):
             m.d.comb += self.sums[col].eq(elements[-1][col].partial_sum_next)
         return m
+
+    def _elements(self, m):
+        """Add the processing elements, column by column as long as there are DSP blocks; return them by row and column."""
+        columns = [self._column(col) for col in range(self.cols)]
+        for row in range(self.rows):
+            for col in range(self.cols):
+                part = columns[col][row][0]
+                if part is not None:
+                    m.submodules[f"pe_{row}_{col}"] = part
+        return [[columns[col][row][1] for col in range(self.cols)] for row in range(self.rows)]
+
+    def _column(self, col):
+        """For each row of a column, the component that begins there or None, and the element."""
+        available = self._dsp_budget - col * self.rows
+        column = []
+        while len(column) < self.rows:
+            row = len(column)
+            options = {"row": row, "style": self._style, "column_mode": col < self._lanes}
+            group = self._group and self._group(**options)
+            if group and row + group.count <= min(self.rows, available):
+                column += [(None if index else group, group.element(index)) for index in range(group.count)]
+            else:
+                element = ProcessingElement(in_luts=row >= available, **options)
+                column.append((element, element))
+        return column
 
     def _column_mode(self, m, elements):
         """Wire the streams and send the flag down beside column 0 and then to the right."""

@@ -54,7 +54,12 @@ class AcceleratorConfig:
     queue_commands : int
         Commands each engine's queue holds.
     multiplier_style : str
-        "generic" (behavioural, for simulation and any tool) or "ecp5" (instantiated DSP blocks). Same latency.
+        "generic" (behavioural, for simulation and any tool) or the FPGA family whose blocks are instantiated: "ecp5",
+        "ice40", "gowin" or "nexus". Same latency.
+    dsp_budget : int
+        Multipliers of the array in DSP blocks, at most; the others are built of LUTs, those of the last columns.
+    dsp_sums : bool
+        Add the sums of the array's columns in DSP blocks too: fewer LUTs, more flip-flops.
     depthwise_streams : int
         Kernel rows that a column-mode tile multiplies at once (depthwise convolutions), 1 to rows / 2; each is given
         rows // depthwise_streams rows of the array. 0 builds no column mode.
@@ -84,6 +89,8 @@ class AcceleratorConfig:
     outstanding_reads: int = 8
     queue_commands: int = 16
     multiplier_style: str = "generic"
+    dsp_budget: int = 4096
+    dsp_sums: bool = False
     depthwise_streams: int = 0
     line_depth: int = 512
     residual_add: bool = True
@@ -131,8 +138,9 @@ class AcceleratorConfig:
             f"not {self.burst_beats!r}")
         yield 1 <= self.outstanding_reads <= 32, f"outstanding_reads must be 1 to 32, not {self.outstanding_reads!r}"
         yield 2 <= self.queue_commands <= 256, f"queue_commands must be 2 to 256, not {self.queue_commands!r}"
-        yield self.multiplier_style in ("generic", "ecp5"), \
-            f"multiplier_style must be 'generic' or 'ecp5', not {self.multiplier_style!r}"
+        yield self.multiplier_style in ("generic", "ecp5", "ice40", "gowin", "nexus"), \
+            f"multiplier_style must be 'generic', 'ecp5', 'ice40', 'gowin' or 'nexus', not {self.multiplier_style!r}"
+        yield 0 <= self.dsp_budget <= 4096, f"dsp_budget must be 0 to 4096, not {self.dsp_budget!r}"
         yield 0 <= self.depthwise_streams <= self.rows // 2, (
             f"depthwise_streams must be 0 to rows / 2 = {self.rows // 2}, not {self.depthwise_streams!r}")
         yield 16 <= self.line_depth <= 1 << 14, f"line_depth must be 16 to {1 << 14}, not {self.line_depth!r}"

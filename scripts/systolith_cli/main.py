@@ -2,6 +2,7 @@
 
 import typer
 
+from systolith_cli.array import array
 from systolith_cli.boards import boards
 from systolith_cli.configs import configs
 from systolith_cli.conv import conv
@@ -20,5 +21,5 @@ app = typer.Typer(
     rich_markup_mode="rich", help="Systolith: an int8 neural-network accelerator. Runs [bold].tflite[/bold] networks on "
     "its cycle-accurate RTL, writes its Verilog, and synthesises it for FPGAs.")
 
-for command in (run, gemm, conv, info, report, explore, verilog, synth, configs, boards):
+for command in (run, gemm, conv, info, report, explore, verilog, synth, array, configs, boards):
     app.command()(command)
