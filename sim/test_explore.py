@@ -79,7 +79,7 @@ def test_choices_describe_presets_and_neighbours():
         choice = choice_of(config)
         assert set(choice) == set(CHOICES)
         for name, here, there, other in neighbours(config):
-            assert choice[name] == here and (name == "lane_share" or choice_of(other)[name] == there)
+            assert choice[name] == here and (name in ("lane_share", "dsp_percent") or choice_of(other)[name] == there)
     built = build_config("x", choice_of(preset("small-8x8")))
     assert replace(built, name="small-8x8") == preset("small-8x8")
 

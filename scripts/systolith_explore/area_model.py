@@ -46,6 +46,7 @@ def terms(config: AcceleratorConfig) -> dict[str, list[float]]:
     bank_depth = config.activation_bytes // config.activation_banks // word
     turns = log2(word)
     column_mode = float(config.depthwise_streams > 0)
+    blocks = min(config.processing_elements, config.dsp_budget)
     activation_blocks = config.activation_banks * word * _blocks(8, bank_depth)
     weight_blocks = config.weight_word * _blocks(8, config.weight_bytes // config.weight_word)
     wide_weight_blocks = _blocks(8 * config.weight_word, config.weight_bytes // config.weight_word)
@@ -58,8 +59,8 @@ def terms(config: AcceleratorConfig) -> dict[str, list[float]]:
         "weight_buffer": [1.0, config.weight_word, config.weight_word * log2(config.weight_word), weight_blocks,
                           wide_weight_blocks],
         "parameter_buffer": [1.0, beat, _blocks(64, config.parameter_bytes // 8)],
-        "compute": [1.0, config.rows, config.cols, config.processing_elements, column_mode, column_mode * config.rows,
-                    config.rows * turns, 2 * config.cols * _blocks(32, config.accumulator_depth)],
+        "compute": [1.0, config.rows, config.cols, blocks, config.processing_elements - blocks, column_mode,
+                    column_mode * config.rows, config.rows * turns, 2 * config.cols * _blocks(32, config.accumulator_depth)],
         "vector": [1.0, lanes, config.pooling, config.residual_add, config.softmax, lanes * config.pooling,
                    lanes * config.residual_add, word * turns * config.pooling],
     }

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vcd.gtkw import GTKWSave
-from vcd.reader import TokenKind, tokenize
 
 from systolith_compiler.image import Image
 from systolith_spec.commands import Engine, Space, decode
@@ -119,7 +118,8 @@ def annotate(waves: Path, image: Image, samples: int = 1) -> None:
                 target.writelines(f"$var string 1 {_CODES}{index} {name} $end\n" for index, name in enumerate(names))
                 target.write("$upscope $end\n" + line)
                 break
-            target.write(line)
+            # Verilator leaves the outermost scope without a name, which not every program reads.
+            target.write(line.replace("$scope module  $end", "$scope module top $end"))
         if clock is None or retire is None:
             partial.unlink()
             raise ValueError(f"Waveform must have signals {_CLOCK} and {_RETIRE}")
@@ -148,20 +148,21 @@ def _show(target, decoder: _Decoder, shown: dict[str, str]) -> None:
 def _signals(waves: Path) -> Iterator[tuple[str, int, str]]:
     """Full name, width and identifier of every signal of a dump."""
     scope: list[str] = []
-    with waves.open("rb") as file:
-        for token in tokenize(file):
-            if token.kind is TokenKind.SCOPE:
-                scope.append(token.scope.ident)
-            elif token.kind is TokenKind.UPSCOPE:
+    with waves.open() as file:
+        for line in file:
+            words = line.split()
+            if words[:1] == ["$scope"]:
+                scope.append(words[2])
+            elif words[:1] == ["$upscope"]:
                 scope.pop()
-            elif token.kind is TokenKind.VAR:
-                yield ".".join([*scope, token.var.reference]), token.var.size, token.var.id_code
-            elif token.kind is TokenKind.ENDDEFINITIONS:
+            elif words[:1] == ["$var"]:
+                yield ".".join([*scope, words[4]]), int(words[2]), words[3]
+            elif words[:1] == ["$enddefinitions"]:
                 return
 
 
 def read_signals(waves: Path, names: Mapping[str, str]) -> dict[str, list[tuple[int, int | str]]]:
-    """Changes of some signals, (time, value).
+    """Changes of some signals, (time, value); unknown bits read as 0.
 
     Parameters
     ----------
@@ -169,21 +170,27 @@ def read_signals(waves: Path, names: Mapping[str, str]) -> dict[str, list[tuple[
     names : mapping of str to str
         Full name of each signal by the name in the result.
     """
-    codes = {code: name for name, wanted in names.items() for full, _, code in _signals(waves) if full == wanted}
-    missing = sorted(set(names) - set(codes.values()))
-    if missing:
-        raise ValueError(f"Waveform must have the signal {names[missing[0]]}")
+    wanted = {full: name for name, full in names.items()}
+    codes: dict[str, list[str]] = {}
+    for full, _, code in _signals(waves):
+        if full in wanted:
+            codes.setdefault(code, []).append(wanted.pop(full))
+    if wanted:
+        raise ValueError(f"Waveform must have the signal {sorted(wanted)[0]}")
     changes: dict[str, list] = {name: [] for name in names}
     time = 0
-    with waves.open("rb") as file:
-        for token in tokenize(file):
-            if token.kind is TokenKind.CHANGE_TIME:
-                time = token.time_change
-            elif token.kind in (TokenKind.CHANGE_SCALAR, TokenKind.CHANGE_VECTOR, TokenKind.CHANGE_STRING):
-                change = token.data
-                if change.id_code in codes:
-                    value = change.value
-                    changes[codes[change.id_code]].append((time, int(value) if str(value) in "01" else value))
+    with waves.open() as file:
+        for line in file:
+            kind = line[0]
+            if kind == "#":
+                time = int(line[1:])
+            elif kind in "bs":
+                value, code = line[1:].split()
+                for name in codes.get(code, ()):
+                    changes[name].append((time, value if kind == "s" else int(value.replace("x", "0").replace("z", "0"), 2)))
+            elif kind in "01xz":
+                for name in codes.get(line[1:].strip(), ()):
+                    changes[name].append((time, int(kind == "1")))
     return changes
 
 
@@ -222,7 +229,7 @@ def write_view(waves: Path) -> Path:
         seen = set()
         for title, patterns in _GROUPS:
             found = [(name, width) for pattern in patterns for name, width in signals
-                     if name not in seen and re.fullmatch(rf"(TOP\.|testbench\.)*{pattern}", name)]
+                     if name not in seen and re.fullmatch(rf"(top\.|testbench\.)*{pattern}", name)]
             found = _without_copies(found)
             seen |= {name for name, _ in found}
             if not found:
@@ -241,7 +248,7 @@ def _without_copies(found: list[tuple[str, int]]) -> list[tuple[str, int]]:
     """The same signal may be in the dump at several levels: the outermost is enough."""
     kept: dict[str, tuple[str, int]] = {}
     for name, width in found:
-        key = name.removeprefix("TOP.").removeprefix("testbench.")
+        key = name.removeprefix("top.").removeprefix("testbench.")
         if key not in kept:
             kept[key] = name, width
     return list(kept.values())
