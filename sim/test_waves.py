@@ -5,6 +5,7 @@ import pytest
 from vcd import VCDWriter
 
 from systolith_compiler.compiler import compile_graph
+from systolith_report.wave_chart import Trace, wave_chart
 from systolith_sim.gemm import gemm_graph
 from systolith_sim.waves import annotate, command_text, prepare, read_signals, write_view
 from systolith_spec.commands import Engine, decode
@@ -27,7 +28,9 @@ def write_dump(path, masks):
         retire = writer.register_var("testbench", "trace_retire", "wire", 4, init=0)
         writer.register_var("testbench", "m_axi_rresp", "wire", 2, init=0)
         writer.register_var("testbench.dut.compute.array.array.pe_0_0", "s4_sum", "wire", 16, init=0)
+        temporary = writer.register_var("testbench", "$auto$verilog_backend.cc:2355:dump_module$6", "wire", 8, init=0)
         for cycle, mask in enumerate(masks):
+            writer.change(temporary, 10 * cycle + 5, cycle)
             writer.change(clk, 10 * cycle + 5, 1)
             writer.change(retire, 10 * cycle + 5, mask)
             writer.change(clk, 10 * cycle + 10, 0)
@@ -53,6 +56,16 @@ def test_texts_follow_the_retirements(tmp_path, image):
         (0, loads[0]), (25, loads[1]), (35, "-")]
     assert len(loads) == 2
     assert len(changes["compute"]) == 1 and changes["layer"][0][1].startswith("0_")
+
+
+def test_names_that_yosys_made_up_are_left_out(tmp_path, image):
+    """GTKWave does not open a dump with colons in names."""
+    write_dump(tmp_path / "w.vcd", [0, 0, 0])
+    before = (tmp_path / "w.vcd").read_text()
+    annotate(tmp_path / "w.vcd", image)
+    text = (tmp_path / "w.vcd").read_text()
+    assert "$auto$" in before and "$auto$" not in text
+    assert before.count("\nb10 ") == 1 and "\nb10 " not in text
 
 
 def test_samples_repeat_the_program(tmp_path, image):
@@ -89,3 +102,11 @@ def test_view_of_an_empty_dump(tmp_path):
     (tmp_path / "w.vcd").write_text("$timescale 1 ns $end\n$enddefinitions $end\n")
     assert write_view(tmp_path / "w.vcd").is_file()
     assert np.size(read_signals(tmp_path / "w.vcd", {})) == 1
+
+
+def test_wave_chart_draws_values():
+    traces = [Trace("level", [(0, 0), (10, 1), (30, 0)]), None, Trace("bus", [(0, 0), (20, 255)], width=8, signed=True),
+              Trace("text", [(0, "LOAD_layer_0")], width=8)]
+    text = str(wave_chart(traces, 0, 40, period=10, title="t", marks=((10, "A"),)))
+    assert ">-1<" in text and ">LOAD layer 0<" in text and ">A<" in text
+    assert traces[0].pieces(5, 25) == [(5, 10, 0), (10, 25, 1)]

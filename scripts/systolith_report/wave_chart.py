@@ -93,7 +93,7 @@ def _draw(drawing: Drawing, trace: Trace, begin: int, end: int, y: float, scale:
         idle = value in (0, "-")
         drawing.rect(x + 0.5, high, width - 1, low - high, "#f8f9fa" if idle else trace.color, stroke="#9aa5b1",
                      stroke_width=0.6, rx=2, tip=text)
-        room = int((width - 4) / 5.2)
+        room = int((width - 2) / 4.6)
         if not idle and room >= min(len(text), 4):
-            drawing.text(x + width / 2 if len(text) <= room else x + 4, y + 13.5, text[:room], size=9,
+            drawing.text(x + width / 2 if len(text) <= room else x + 4, y + 13.5, text[:room], size=8.5,
                          anchor="middle" if len(text) <= room else "start")

@@ -5,9 +5,10 @@ layer that the array works on. `write_view` writes a save file for GTKWave (``.g
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from vcd.gtkw import GTKWSave
 
@@ -17,7 +18,8 @@ from systolith_spec.commands import Engine, Space, decode
 __all__ = ["annotate", "command_text", "prepare", "read_signals", "write_view"]
 
 _RETIRE, _CLOCK = "trace_retire", "clk"
-_CODES = "~"  # first character of the identifiers of added signals
+_ZOOM = -11.0  # GTKWave: powers of two of the time unit in a pixel, about 200 cycles in a window
+_CODES = "~~~~"  # begin of the identifiers of added signals; those of simulators are shorter
 _STAGES = {Engine.LOAD: "load", Engine.COMPUTE: "compute", Engine.VECTOR: "vector", Engine.STORE: "store"}
 _RESPONSES = {0: "OKAY", 1: "EXOKAY", 2: "SLVERR", 3: "DECERR"}
 
@@ -106,38 +108,52 @@ def annotate(waves: Path, image: Image, samples: int = 1) -> None:
     names = list(decoder.values())
     partial = waves.with_suffix(".partial")
     with waves.open() as source, partial.open("w") as target:
-        clock = retire = None
+        codes: dict[str, str] = {}
+        declared, left_out = set(), set()
         for line in source:
             words = line.split()
-            if words[:1] == ["$var"] and words[4] == _CLOCK:
-                clock = clock or words[3]
-            elif words[:1] == ["$var"] and words[4] == _RETIRE:
-                retire = retire or words[3]
+            if words[:1] == ["$var"]:
+                name, code = words[4], words[3]
+                # Names that yosys made up: of no use, and GTKWave refuses the colons in some of them.
+                if name.startswith("$"):
+                    left_out.add(code)
+                    continue
+                declared.add(code)
+                codes.setdefault(name, code)
             elif words[:1] == ["$enddefinitions"]:
                 target.write("$scope module decoded $end\n")
                 target.writelines(f"$var string 1 {_CODES}{index} {name} $end\n" for index, name in enumerate(names))
                 target.write("$upscope $end\n" + line)
                 break
-            # Verilator leaves the outermost scope without a name, which not every program reads.
-            target.write(line.replace("$scope module  $end", "$scope module top $end"))
-        if clock is None or retire is None:
+            target.write(line)
+        if not {_CLOCK, _RETIRE} <= codes.keys():
             partial.unlink()
             raise ValueError(f"Waveform must have signals {_CLOCK} and {_RETIRE}")
-        shown: dict[str, str] = {}
-        mask = 0
-        for line in source:
-            target.write(line)
-            if line[0] == "#":
-                _show(target, decoder, shown)
-            elif line[0] == "1" and line[1:].strip() == clock:
-                decoder.retire(mask)  # what the edge sees is the value before it
-                _show(target, decoder, shown)
-            elif line[0] == "b" and line.split()[1] == retire:
-                mask = int(line[1:].split()[0].replace("x", "0"), 2)
+        _copy_changes(source, target, decoder, codes, left_out - declared)
     partial.replace(waves)
 
 
-def _show(target, decoder: _Decoder, shown: dict[str, str]) -> None:
+def _copy_changes(source: Iterable[str], target: TextIO, decoder: _Decoder, codes: Mapping[str, str],
+                  left_out: set[str]) -> None:
+    """Copy the changes of a dump but those of the signals left out, and add the texts."""
+    shown: dict[str, str] = {}
+    mask = 0
+    for line in source:
+        kind = line[0]
+        code = line.split()[-1] if kind in "br" else line[1:].strip()
+        if kind in "br01xz" and code in left_out:
+            continue
+        target.write(line)
+        if kind == "#":
+            _show(target, decoder, shown)
+        elif kind == "1" and code == codes[_CLOCK]:
+            decoder.retire(mask)  # what the edge sees is the value before it
+            _show(target, decoder, shown)
+        elif kind == "b" and code == codes[_RETIRE]:
+            mask = int(line[1:].split()[0].replace("x", "0"), 2)
+
+
+def _show(target: TextIO, decoder: _Decoder, shown: dict[str, str]) -> None:
     """Write the added signals that have changed."""
     for index, (name, text) in enumerate(decoder.values().items()):
         if shown.get(name) != text:
@@ -201,7 +217,7 @@ _GROUPS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("writes", (r"m_axi_aw(valid|ready|addr|len)", r"m_axi_w(valid|ready|data|strb|last)", r"m_axi_b(valid|ready|resp)")),
     ("registers", (r"s_axil_(aw|w|ar|r|b)(valid|ready|addr|data)",)),
     ("retired", (r"trace_retire", r"trace_layer")),
-    ("weights into the array", (r".*\.compute\.array\.(array\.)?(load|load_pair|weights)",)),
+    ("weights into the array", (r".*\.compute\.array\.(load|load_pair|weights)",)),
     ("first column of the array",
      (r".*\.array\.pe_\d+_0\.(activation|column_activation|swap|latch|weight|partial_sum|s4_sum)",)),
     ("sums out of the array", (r".*\.compute\.array\.sums(\[\d+\])?", r".*\.accumulator_buffer\.updates__valid")),
@@ -222,21 +238,22 @@ def write_view(waves: Path) -> Path:
     view = waves.with_suffix(".gtkw")
     with view.open("w") as file:
         save = GTKWSave(file)
-        save.dumpfile(str(waves.name))
-        save.savefile(str(view.name))
+        save.dumpfile(str(waves.resolve()))
+        save.savefile(str(view.resolve()))
         save.size(1600, 900)
         save.signals_width(320)
+        save.zoom_markers(_ZOOM)
         seen = set()
         for title, patterns in _GROUPS:
             found = [(name, width) for pattern in patterns for name, width in signals
-                     if name not in seen and re.fullmatch(rf"(top\.|testbench\.)*{pattern}", name)]
+                     if name not in seen and re.fullmatch(rf"(testbench\.)?{pattern}", name)]
             found = _without_copies(found)
             seen |= {name for name, _ in found}
             if not found:
                 continue
             with save.group(title):
                 for name, width in found:
-                    options = {"translate_filter_file": str(responses)} if name.endswith("resp") else {}
+                    options = {"translate_filter_file": str(responses.resolve())} if name.endswith("resp") else {}
                     text = "decoded." in name
                     save.trace(name if width == 1 or text or name.endswith("]") else f"{name}[{width - 1}:0]",
                                alias=name.rpartition(".")[2] if "pe_" not in name else ".".join(name.split(".")[-2:]),
@@ -248,7 +265,7 @@ def _without_copies(found: list[tuple[str, int]]) -> list[tuple[str, int]]:
     """The same signal may be in the dump at several levels: the outermost is enough."""
     kept: dict[str, tuple[str, int]] = {}
     for name, width in found:
-        key = name.removeprefix("top.").removeprefix("testbench.")
+        key = name.removeprefix("testbench.")
         if key not in kept:
             kept[key] = name, width
     return list(kept.values())
