@@ -56,6 +56,8 @@ def test_network(board, tmp_path):
     assert report["bit_exact"] and report["bit_exact_tflite_micro"]
     assert (report["level"], report["config"], report["samples"]) == ("board", "tiny-4x4", 2)
     assert report["cycles"] == report["counters"]["CYCLES"] > 0
+    assert report["board"] == {"name": "ulx3s-85f", "clock_mhz": 75.0,
+                               "inferences_per_second": round(75e6 / report["cycles"], 1)}
     assert abs(report["predicted_cycles"] / report["cycles"] - 1) < 0.15
     with np.load(tmp_path / "y.npz") as outputs:
         assert outputs["output_0"].shape == (2, 4)

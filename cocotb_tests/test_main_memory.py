@@ -4,15 +4,18 @@ from dataclasses import replace
 
 import pytest
 
+from systolith_boards.shell import memory
 from systolith_boards.shell.memory import MEMORY_READ_LATENCY, MainMemory
 from systolith_sim.cocotb_run import run
 from systolith_spec.presets import preset
 
-SIZE = 8192
+SIZE = 10240
 
 
-@pytest.mark.parametrize("width", [32, 128])
-def test_main_memory(width, simulator, waves):
+@pytest.mark.parametrize(("width", "bank_words"), [(32, 1 << 14), (128, 1 << 14), (32, 512), (64, 512)])
+def test_main_memory(width, bank_words, simulator, waves, monkeypatch):
+    """Also in several banks, the last of them smaller."""
+    monkeypatch.setattr(memory, "_BANK_WORDS", bank_words)
     config = replace(preset("tiny-4x4"), name=f"bus-{width}", axi_data_width=width)
     results = run(MainMemory(config=config, size=SIZE), top="memory", test_module="main_memory_tb", simulator=simulator,
                   waves=waves, arguments={"size": SIZE, "bytes": width // 8})

@@ -71,7 +71,7 @@ def test_impossible_clock():
         board_design(preset("tiny-4x4"), BOARDS["icebreaker"], clock_mhz=5000, accelerator=False)
 
 
-@pytest.mark.parametrize("name", ["ulx3s-85f", "icebreaker", "tang-nano-9k"])
+@pytest.mark.parametrize("name", ["orangecrab-25f", "icebreaker", pytest.param("tang-nano-9k", marks=pytest.mark.slow)])
 def test_from_rtl_to_bitstream(name, tmp_path):
     """The shell of a board of each family, with two seeds."""
     result = invoke("synth", "--board", name, "--no-accelerator", "--out", tmp_path / "out", "--json", tmp_path / "r.json",
@@ -104,3 +104,11 @@ def test_advice():
     assert wires.startswith("Limit: a.b. 87% of the path is wires, the longest 4.0 ns (wide_enable): try --seeds")
     assert "5 levels of logic" in advice([segment("logic", 1.0)] * 5)
     assert "3.9 ns in clk-to-q at cell [LUT4].A" in advice([segment("clk-to-q", 3.9), segment("routing", 1.0)])
+
+
+@pytest.mark.parametrize("name", ["tang-nano-9k", "tang-primer-20k"])
+def test_pins_out_of_context(name):
+    """Gowin's tools want pins for the wrapper too: oscillator, receive, transmit."""
+    clock, rx, tx, _ = PINS[name]
+    assert TOOLCHAINS["gowin"].harness_constraints(BOARDS[name]) == (
+        f'IO_LOC "clk" {clock};\nIO_LOC "serial_in" {rx};\nIO_LOC "serial_out" {tx};\n')

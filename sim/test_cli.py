@@ -160,6 +160,14 @@ def test_lists(tmp_path, command):
     assert json.loads((tmp_path / "list.json").read_text())
 
 
+def test_boards_are_described(tmp_path):
+    assert invoke("boards", "--json", tmp_path / "boards.json").exit_code == 0
+    rows = {row["name"]: row for row in json.loads((tmp_path / "boards.json").read_text())}
+    assert list(rows) == ["ulx3s-85f", "orangecrab-25f", "icebreaker", "tang-nano-9k", "tang-primer-20k"]
+    assert all({"device", "preset", "memory", "memory_bytes", "clock_mhz"} <= set(row) for row in rows.values())
+    assert (rows["ulx3s-85f"]["device"], rows["ulx3s-85f"]["preset"]) == ("LFE5U-85F-6CABGA381", "ulx3s-85f")
+
+
 def test_unknown_board(tmp_path):
     refused(invoke("synth", "--board", "nonsense", "--out", tmp_path / "out"), "Board must be one of ulx3s-85f")
     assert not (tmp_path / "out").exists()

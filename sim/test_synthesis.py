@@ -137,13 +137,24 @@ def test_timing(toy_run):
     assert all(segment["cell"] for segment in report.critical_path)
 
 
+def test_slow_inputs(toy_run):
+    report, _, _ = toy_run
+    arrivals = [entry["ns"] for entry in report.slow_inputs]
+    assert arrivals == sorted(arrivals, reverse=True) and len(arrivals) > 3
+    end = report.critical_path[-1]["cell"].rpartition(".")[0]
+    setup = report.critical_path[-1]["ns"]
+    slowest = [entry for entry in report.slow_inputs if entry["ns"] == arrivals[0]]
+    assert end in [entry["cell"].rpartition(".")[0] for entry in slowest]
+    assert arrivals[0] + setup == pytest.approx(1000 / report.fmax_mhz, rel=0.02)
+
+
 def test_report_file(toy_run):
     report, folder, _ = toy_run
     values = json.loads((folder / "report.json").read_text())
     assert values == report.to_json()
     assert set(values) == {
-        "device", "lut", "ff", "dsp", "bram", "fmax_mhz", "target_mhz", "critical_path", "advice", "hierarchy", "bitstream",
-        "mode", "board", "seed", "seeds", "tools", "usage",
+        "device", "lut", "ff", "dsp", "bram", "fmax_mhz", "target_mhz", "critical_path", "slow_inputs", "advice", "hierarchy",
+        "bitstream", "mode", "board", "seed", "seeds", "tools", "usage",
     }  # fmt: skip
     assert values["mode"] == "out-of-context"
     assert values["bitstream"] is None
@@ -187,6 +198,13 @@ def test_generic_style_needs_the_same_blocks(cache, tmp_path):
     assert (report.dsp, report.bram) == (2, 1)
     ram_register, operands, products = 16, 2 * 16, 2 * 2 * 16
     assert report.ff <= 9 + ram_register + operands + products + 2 * 24 + 1
+
+
+def test_too_slow_for_its_clock(toy_run):
+    report, _, _ = toy_run
+    assert not report.too_slow  # no bitstream
+    assert dataclasses.replace(report, bitstream="fpga.bit", target_mhz=report.fmax_mhz + 1).too_slow
+    assert not dataclasses.replace(report, bitstream="fpga.bit", target_mhz=report.fmax_mhz).too_slow
 
 
 def test_bitstream_with_pins(cache, tmp_path):

@@ -42,6 +42,9 @@ class SynthesisReport:
         ``module`` (instance path), ``cell`` (name, type and pin at the end of the segment; cells
         that synthesis made up are unnamed) and ``net`` (None
         except for routing).
+    slow_inputs : list of dict
+        The slowest inputs of registers: ``ns`` from the clock edge to the last change there, ``module``, ``cell`` (as above)
+        and ``count``, of inputs whose names differ from this one's by numbers only. Empty if the tools do not tell.
     advice : str
         What limits the clock, in a line; empty if the tools report no path.
     hierarchy : list of dict
@@ -61,7 +64,7 @@ class SynthesisReport:
     tools : dict
         Version of each tool.
     usage : dict
-        ``seconds`` (wall clock) and ``memory_mb`` of each tool when it ran.
+        ``seconds`` (wall clock), ``cpu_seconds`` and ``memory_mb`` of each tool when it ran.
     """
 
     device: str
@@ -72,6 +75,7 @@ class SynthesisReport:
     fmax_mhz: float
     target_mhz: float
     critical_path: list = field(default_factory=list)
+    slow_inputs: list = field(default_factory=list)
     advice: str = ""
     hierarchy: list = field(default_factory=list)
     bitstream: str | None
@@ -141,7 +145,10 @@ def render_table(report: SynthesisReport, *, depth: int = 2, segments: int = 12)
     )
     parts = [head, _area_table(report, depth)]
     if report.critical_path:
-        parts += [_path_table(report, segments), Text(report.advice)]
+        parts.append(_path_table(report, segments))
+        if report.slow_inputs:
+            parts.append(_inputs_table(report))
+        parts.append(Text(report.advice))
     if len(report.seeds) > 1:
         parts.append(Text("Seeds: " + ", ".join(f"{seed} {mhz:.1f} MHz" for seed, mhz in report.seeds.items())))
     if report.bitstream is not None:
@@ -196,4 +203,14 @@ def _path_table(report, segments):
             table.add_row(f"{delay:.2f}", kind, Text(through))
     if len(shown) < len(merged):
         table.add_row("", "", f"and {len(merged) - len(shown)} shorter segments", style="dim")
+    return table
+
+
+def _inputs_table(report):
+    table = Table(title="Slowest inputs of registers", title_justify="left", show_edge=False)
+    table.add_column("ns", justify="right")
+    table.add_column("Input", overflow="fold")
+    table.add_column("Alike", justify="right")
+    for entry in report.slow_inputs:
+        table.add_row(f"{entry['ns']:.2f}", Text(entry["cell"]), str(entry["count"]))
     return table

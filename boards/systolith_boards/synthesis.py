@@ -21,12 +21,13 @@ from systolith_boards.tools import YOSYS, SynthesisError, Usage, run_tool
 
 __all__ = ["SynthesisError", "SynthesisReport", "measure_area", "render_table", "synthesise", "cache_folder"]
 
-_FLOW = 6  # to be raised with every change of this package that changes results; part of the cache's key
+_FLOW = 7  # to be raised with every change of this package that changes results; part of the cache's key
 _DESIGN, _WRAPPER, _NETLIST = "design.v", "wrapper.v", "netlist.json"
 _YOSYS_LOG, _NEXTPNR_LOG, _PACKER_LOG = "yosys.log", "nextpnr.log", "packer.log"
 _RESULT, _BITSTREAM = "report.json", "fpga"
 # Somewhat more than designs reach: placement and routing work on the slowest paths to the end.
 _DEFAULT_FREQUENCY_MHZ = 120.0
+_SLOW_INPUTS = 10
 
 
 def cache_folder() -> Path:
@@ -113,8 +114,7 @@ class _Flow:
 
     def cache_entry(self, seed):
         """Folder of the cache for the result with a seed."""
-        board = {**asdict(self.board), "lights": None}  # its names are those of the ports in `constraints`
-        parts = [_FLOW, self.verilog, self.top, board, seed, self.frequency_mhz, self.constraints, self.versions]
+        parts = [_FLOW, self.verilog, self.top, asdict(self.board), seed, self.frequency_mhz, self.constraints, self.versions]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         return cache_folder() / "synthesis" / key
 
@@ -181,10 +181,10 @@ class _Flow:
                 self.toolchain.packer, self.toolchain.packing(self.board, routed=routed, bitstream=packed), folder=folder,
                 log=f"{_PACKER_LOG}_{seed}")
             (folder / packed).rename(results / (_BITSTREAM + self.toolchain.bitstream_suffix))
-        fmax_mhz, steps = self.toolchain.timing(folder / report, folder / log)
+        timing = self.toolchain.timing(folder / report, folder / log)
         shutil.copyfile(folder / _YOSYS_LOG, results / _YOSYS_LOG)
         (folder / log).rename(results / _NEXTPNR_LOG)
-        values = self._report(netlist, seed, round(fmax_mhz, 2), steps, usage)
+        values = self._report(netlist, seed, timing, usage)
         (results / _RESULT).write_text(json.dumps(values.to_json(), indent=2) + "\n")
         return results
 
@@ -209,16 +209,18 @@ class _Flow:
                 raise self._misfit(over) from error
             raise
 
-    def _report(self, netlist, seed, fmax_mhz, steps, usage: dict[str, Usage]):
+    def _report(self, netlist, seed, timing, usage: dict[str, Usage]):
+        fmax_mhz, steps, arrivals = timing
         mode = "out-of-context" if self.constraints is None else "board"
         resources = self.resources(netlist)
         critical_path = [self._segment(netlist, step) for step in steps]
         return SynthesisReport(
             device=self.board.part,
             **asdict(sum(resources.values(), Resources())),
-            fmax_mhz=fmax_mhz,
+            fmax_mhz=round(fmax_mhz, 2),
             target_mhz=self.frequency_mhz,
             critical_path=critical_path,
+            slow_inputs=_slowest(netlist, arrivals),
             advice=advice(critical_path),
             hierarchy=hierarchy_rows(resources, self.top),
             bitstream=None if self.constraints is None else _BITSTREAM + self.toolchain.bitstream_suffix,
@@ -269,6 +271,19 @@ def measure_area(verilog: str, top: str, folder: Path, board: Board = BOARDS["ul
     flow = _Flow(verilog, top, board, _DEFAULT_FREQUENCY_MHZ, None)
     netlist, _ = flow.synthesise(folder, lambda message, fraction: None)
     return flow.resources(netlist)
+
+
+def _slowest(netlist, arrivals):
+    """Return the slowest inputs of registers; those that differ by numbers only are one."""
+    slowest = {}
+    for cell, pin, arrival in arrivals:
+        label = re.sub(r"\d+", "*", _strip(netlist.cell_label(cell)))
+        entry = slowest.setdefault(label, {"ns": 0.0, "module": _strip(netlist.instance(cell)), "cell": "", "count": 0})
+        entry["count"] += 1
+        if arrival > entry["ns"]:
+            entry |= {"ns": round(arrival, 3), "module": _strip(netlist.instance(cell)),
+                      "cell": f"{_strip(netlist.cell_label(cell))}.{pin}"}
+    return sorted(slowest.values(), key=lambda entry: (-entry["ns"], entry["cell"]))[:_SLOW_INPUTS]
 
 
 def _keep(results, place):

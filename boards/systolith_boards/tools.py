@@ -19,9 +19,10 @@ class SynthesisError(RuntimeError):
 
 @dataclass(frozen=True)
 class Usage:
-    """What a run of a tool took: wall-clock seconds, and the most memory at a time, MB."""
+    """What a run of a tool took: wall-clock and processor seconds, and the most memory at a time, MB."""
 
     seconds: float
+    cpu_seconds: float
     memory_mb: int
 
 
@@ -144,4 +145,5 @@ def run_tool(
     if status != 0:
         ended = f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
         raise SynthesisError(f"{tool.name}: {error or ended}")
-    return Usage(seconds=round(time.monotonic() - begin, 1), memory_mb=round(usage.ru_maxrss / 1024))
+    return Usage(seconds=round(time.monotonic() - begin, 1), cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),
+                 memory_mb=round(usage.ru_maxrss / 1024))

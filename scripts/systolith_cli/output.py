@@ -127,6 +127,9 @@ def print_report(out: Console, report: InferenceReport, *, explained: bool = Fal
                      f"{report.predicted_cycles / report.cycles - 1:+.2%})"))
     else:
         rows.append(("predicted cycles", f"{report.predicted_cycles:,}"))
+    if report.board:
+        rows.append(("speed", f"{report.board['inferences_per_second']:,} inferences per second at "
+                     f"{report.board['clock_mhz']:g} MHz (accelerator alone)"))
     rows += [
         (f"MACs {each}", f"{report.macs:,}"),
         ("utilisation", "-" if report.utilization is None else f"{report.utilization:.1%}"),

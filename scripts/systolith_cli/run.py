@@ -1,6 +1,7 @@
 """`systolith run`: a network on the accelerator."""
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -93,7 +94,10 @@ def _on_board(out, graph: Graph, config: str | None, samples: list, target: str,
     accelerator = device_config(link) if config is None else find_config(config)
     out.print(f"{identity.board}: {identity.clock_hz / 1e6:g} MHz, {identity.memory_bytes:,} bytes of main memory")
     options |= {"level": "board", "memory_latency": MEMORY_READ_LATENCY, "board": partial(run_on_board, link)}
-    return infer_with_progress(out, graph, accelerator, samples, **options)
+    report = infer_with_progress(out, graph, accelerator, samples, **options)
+    return replace(report, board={
+        "name": identity.board, "clock_mhz": identity.clock_hz / 1e6,
+        "inferences_per_second": round(identity.clock_hz * report.batch / report.cycles, 1)})
 
 
 def infer_with_progress(out, graph: Graph, config: AcceleratorConfig, samples: list, **arguments) -> InferenceReport:

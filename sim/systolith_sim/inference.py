@@ -77,6 +77,9 @@ class InferenceReport:
         Of the simulated main memory: "latency" and "stall".
     details : dict
         Timeline, traffic and memory maps, see `run_details`; empty unless asked for.
+    board : dict
+        Of the board that it ran on: "name", "clock_mhz", "inferences_per_second" (of the accelerator, without transfers and
+        operators on the host); else empty and not part of the JSON.
     outputs : list of np.ndarray
         `outputs[i][s]` is output i of sample s, without a batch axis of 1. Not part of the JSON.
     """
@@ -101,12 +104,15 @@ class InferenceReport:
     configuration: dict = field(default_factory=dict, repr=False)
     memory: dict[str, int] = field(default_factory=dict)
     details: dict = field(default_factory=dict, repr=False)
+    board: dict = field(default_factory=dict)
     outputs: list[np.ndarray] = field(default_factory=list, repr=False)
 
     def to_json(self) -> dict:
         """Plain values for a JSON file."""
         values = asdict(self)
         del values["outputs"]
+        if not self.board:
+            del values["board"]
         for name in ("explanation", "details"):
             if not values[name]:
                 del values[name]

@@ -37,8 +37,9 @@ def _constants(link: Link) -> dict[str, int]:
     if version != VERSION_VALUE:
         raise LinkError(f"The accelerator on the board has version {version:#x} of registers and commands, this program "
                         f"{VERSION_VALUE:#x}: build its bitstream anew")
-    names = [entry.name for entry in REGISTERS if entry.name.startswith("CONFIG_")]
-    return {name: link.read_register(register(name).offset) for name in names}
+    entries = [entry for entry in REGISTERS if entry.name.startswith("CONFIG_")]
+    values = link.read_registers(entry.offset for entry in entries)
+    return {entry.name: value for entry, value in zip(entries, values, strict=True)}
 
 
 def _differences(config: AcceleratorConfig, found: dict[str, int]) -> list[str]:
@@ -125,8 +126,9 @@ class BoardTarget:
             name = ErrorCode(code).name if code in list(ErrorCode) else str(code)
             self._write("CONTROL", _CLEAR)
             raise RunError(f"{name} of engine {error >> 8 & 15} at address {address:#x}")
-        for entry in _COUNTERS:
-            self.counters[entry.name] += self._read(entry.name)
+        values = self._link.read_registers(entry.offset for entry in _COUNTERS)
+        for entry, value in zip(_COUNTERS, values, strict=True):
+            self.counters[entry.name] += value
         self._write("CONTROL", _CLEAR)
 
     def _stop(self) -> None:

@@ -29,8 +29,21 @@ class Port(Protocol):
     def write(self, data: bytes) -> int | None:
         """Send bytes."""
 
-    def read(self, size: int) -> bytes:
-        """Return up to `size` received bytes, after a short wait if there are none."""
+    def read(self) -> bytes:
+        """Return what has been received, after a short wait if there is nothing."""
+
+
+class _SerialPort:
+    """A port of pyserial that returns as soon as there is something."""
+
+    def __init__(self, port: serial.SerialBase):
+        self._port = port
+
+    def write(self, data: bytes) -> None:
+        self._port.write(data)
+
+    def read(self) -> bytes:
+        return self._port.read(1) + self._port.read(self._port.in_waiting)
 
 
 class _Request:
@@ -54,7 +67,6 @@ class Link:
     Parameters
     ----------
     port : Port
-        Such as ``serial.Serial`` with a short timeout.
     timeout : float
         Seconds to wait for an answer.
     name : str
@@ -90,7 +102,12 @@ class Link:
 
     def read_register(self, offset: int) -> int:
         """Value of the register at a byte offset."""
-        return int.from_bytes(self._one(Command.READ_REGISTER, offset), "little")
+        return self.read_registers([offset])[0]
+
+    def read_registers(self, offsets: Iterable[int]) -> list[int]:
+        """Values of the registers at some byte offsets."""
+        return [int.from_bytes(answer, "little")
+                for answer in self._exchange((Command.READ_REGISTER, offset, b"") for offset in offsets)]
 
     def write_register(self, offset: int, value: int) -> None:
         """Write the register at a byte offset."""
@@ -131,7 +148,7 @@ class Link:
     def _finish(self, waiting: deque[_Request]) -> bytes:
         """Wait for the answer to the first of the requests; return its data."""
         while (first := waiting[0]).answer is None:
-            for contents in self._decoder.feed(self._port.read(4096)):
+            for contents in self._decoder.feed(self._port.read()):
                 self._take(waiting, contents)
             for request in waiting:
                 if request.answer is None and time.monotonic() > request.deadline:
@@ -176,4 +193,4 @@ def open_link(url: str, *, baud: int, timeout: float = 1.0) -> Link:
     with suppress(AttributeError, NotImplementedError, OSError, ValueError):
         port.set_low_latency_mode(True)  # else some USB adapters hold received bytes back for 16 ms
     port.reset_input_buffer()
-    return Link(port, timeout=timeout, name=url)
+    return Link(_SerialPort(port), timeout=timeout, name=url)

@@ -22,10 +22,11 @@ _STATUS_BITS = 3
 class _Registers:
     """What the states of a `HostBridge` share."""
 
-    def __init__(self):
+    def __init__(self, memory_bytes):
         self.request = Signal(_REQUEST)
         self.ended = Signal()  # the last byte of the request has been read
-        self.address = Signal(MEMORY_WIDTH)
+        # Runs through memory; more than that holds is all ones.
+        self.address = Signal(ceil_log2(memory_bytes) + 1)
         self.word = Signal(8 * _WORD_BYTES)  # operand of a request, or value of a register
         self.count = Signal(range(MAX_DATA + 1))  # bytes of the request so far, then data bytes still to be sent
         self.byte = Signal(8)
@@ -80,7 +81,7 @@ class HostBridge(Component):
 
     def elaborate(self, platform):
         m = Module()
-        r = _Registers()
+        r = _Registers(self.memory_bytes)
         m.d.comb += [self.host_addr.eq(r.address), self.host_w_data.eq(self.requests.payload.data)]
         with m.If(self.requests.valid & self.requests.ready):
             m.d.sync += r.ended.eq(self.requests.payload.last)
@@ -118,7 +119,8 @@ class HostBridge(Component):
                 with m.Elif(self.requests.payload.last):  # too short even for an answer
                     m.d.sync += r.count.eq(0)
         with m.State("COMMAND"):
-            m.d.sync += r.address.eq(r.request.address)
+            outside = r.request.address[len(r.address):].any()
+            m.d.sync += r.address.eq(r.request.address | outside.replicate(len(r.address)))
             after = {Command.READ_MEMORY: "OPERAND", Command.WRITE_MEMORY: "WRITE_MEMORY",
                      Command.READ_REGISTER: "READ_REGISTER", Command.WRITE_REGISTER: "OPERAND"}
             with m.Switch(r.request.command):
@@ -176,7 +178,7 @@ class HostBridge(Component):
     def _write_register(self, m, r):
         address_left, word_left = Signal(), Signal()
         m.d.comb += [
-            self.m_axil_awaddr.eq(r.address), self.m_axil_wdata.eq(r.word), self.m_axil_wstrb.eq(-1),
+            self.m_axil_awaddr.eq(r.request.address), self.m_axil_wdata.eq(r.word), self.m_axil_wstrb.eq(-1),
             self.m_axil_awvalid.eq(address_left), self.m_axil_wvalid.eq(word_left),
         ]  # fmt: skip
         with m.State("WRITE_REGISTER"):
@@ -198,7 +200,7 @@ class HostBridge(Component):
 
     def _read_register(self, m, r):
         address_left = Signal()
-        m.d.comb += [self.m_axil_araddr.eq(r.address), self.m_axil_arvalid.eq(address_left)]
+        m.d.comb += [self.m_axil_araddr.eq(r.request.address), self.m_axil_arvalid.eq(address_left)]
         with m.State("READ_REGISTER"):
             m.d.sync += address_left.eq(1)
             m.next = "READ_RESPONSE"
@@ -212,7 +214,7 @@ class HostBridge(Component):
                     self._finish(m, r, Status.BUS_ERROR)
                 with m.Else():
                     self._finish(m, r, count=_WORD_BYTES)
-                    with m.If(r.address == register("STATUS").offset):
+                    with m.If(self.m_axil_araddr == register("STATUS").offset):
                         m.d.sync += self.run_status.eq(self.m_axil_rdata)
 
     def _answer(self, m, r):

@@ -2,12 +2,11 @@
 
 from amaranth import *
 from amaranth.lib import data, stream
-from amaranth.lib.crc import Processor
-from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import Component, In, Out
 
 from systolith.block_ram import block_ram
 from systolith_boards.shell.protocol import ESCAPE, ESCAPE_XOR, FLAG, FRAME_BYTES, WINDOW
+from systolith_boards.shell.serial_crc import SerialCrc
 
 __all__ = ["FrameReceiver", "FrameTransmitter", "frame_stream"]
 
@@ -17,10 +16,6 @@ _CRC_BYTES = 4
 def frame_stream():
     """Signature of the contents of frames: payload ``data`` and ``last``, which marks the last byte of a frame."""
     return stream.Signature(data.StructLayout({"data": 8, "last": 1}))
-
-
-def _crc():
-    return Processor(CRC32_ISO_HDLC(data_width=8))
 
 
 class FrameReceiver(Component):
@@ -37,7 +32,7 @@ class FrameReceiver(Component):
     Members
     -------
     i : ``In(stream.Signature(8, always_ready=True))``
-        Received bytes.
+        Received bytes, at least ten cycles apart.
     o : ``Out(frame_stream())``
         Contents of frames.
     """
@@ -56,7 +51,7 @@ class FrameReceiver(Component):
         return m
 
     def _store(self, m, ram, lengths):
-        m.submodules.crc = crc = _crc()
+        m.submodules.crc = crc = SerialCrc()
         place = Signal(range(WINDOW))
         count = Signal(range(FRAME_BYTES + 1))
         escaped = Signal()
@@ -71,7 +66,7 @@ class FrameReceiver(Component):
             with m.If(byte == FLAG):
                 m.d.comb += crc.start.eq(1)
                 m.d.sync += [count.eq(0), escaped.eq(0), bad.eq(0)]
-                with m.If(crc.match_detected & (count > _CRC_BYTES) & ~bad & ~escaped):
+                with m.If(crc.match & (count > _CRC_BYTES) & ~bad & ~escaped):
                     m.d.sync += [lengths[place].eq(count - _CRC_BYTES), place.eq(place + 1)]
             with m.Elif(byte == ESCAPE):
                 m.d.sync += escaped.eq(1)
@@ -108,7 +103,7 @@ class FrameTransmitter(Component):
     i : ``In(frame_stream())``
         Contents of frames.
     o : ``Out(stream.Signature(8))``
-        Bytes to send.
+        Bytes to send; taken at least ten cycles apart.
     """
 
     i: In(frame_stream())
@@ -116,7 +111,7 @@ class FrameTransmitter(Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crc = crc = _crc()
+        m.submodules.crc = crc = SerialCrc()
         byte = Signal(8)
         valid = Signal()
         taken = Signal()  # the byte, not the escape before it
@@ -146,7 +141,8 @@ class FrameTransmitter(Component):
                     m.next = "CRC"
             with m.State("CRC"):
                 m.d.sync += [word.eq(crc.crc), left.eq(_CRC_BYTES - 1)]
-                m.next = "CRC_BYTES"
+                with m.If(~crc.busy):
+                    m.next = "CRC_BYTES"
             with m.State("CRC_BYTES"):
                 m.d.comb += [byte.eq(word[:8]), valid.eq(1)]
                 with m.If(taken):

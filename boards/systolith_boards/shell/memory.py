@@ -16,6 +16,7 @@ __all__ = ["MEMORY_READ_LATENCY", "MainMemory"]
 
 _OKAY, _SLVERR, _DECERR = 0, 2, 3
 _BEATS = 8  # reads under way: more than the latency, so that bursts run without gaps
+_BANK_WORDS = 1 << 14  # deepest block RAM of the ECP5: a bank needs no multiplexers of its own
 
 MEMORY_READ_LATENCY = BlockRam.read_latency + 2
 """Clock cycles from an accepted read address to the first beat, with nothing else to do."""
@@ -74,14 +75,18 @@ class MainMemory(Component):
 
     def elaborate(self, platform):
         m = Module()
+        words = self.size // self.config.axi_bytes
         # One RAM a byte: no family's block RAM then needs write enables narrower than a word.
-        lanes = []
-        for index in range(self.config.axi_bytes):
-            lane = block_ram(style=self.config.multiplier_style, width=8, depth=self.size // self.config.axi_bytes)
-            m.submodules[f"lane_{index}"] = lane
-            lanes.append(lane)
-        self._read(m, lanes)
-        self._write(m, lanes)
+        banks = []
+        for first in range(0, words, _BANK_WORDS):
+            lanes = []
+            for index in range(self.config.axi_bytes):
+                lane = block_ram(style=self.config.multiplier_style, width=8, depth=min(_BANK_WORDS, words - first))
+                m.submodules[f"bank_{first // _BANK_WORDS}_{index}"] = lane
+                lanes.append(lane)
+            banks.append(lanes)
+        self._read(m, banks)
+        self._write(m, banks)
         return m
 
     @property
@@ -96,8 +101,11 @@ class MainMemory(Component):
     def _beat_response(self, address, response):
         return Mux((address >= self.size) & (response == _OKAY), _DECERR, response)
 
-    def _read(self, m, lanes):
-        word_bits = ceil_log2(self.size // self.config.axi_bytes)
+    def _bank(self, word_address):
+        """Number of the bank of a word."""
+        return word_address[ceil_log2(_BANK_WORDS):ceil_log2(max(self.size // self.config.axi_bytes, _BANK_WORDS + 1))]
+
+    def _read(self, m, banks):
         address, left, response = Signal(MEMORY_WIDTH), Signal(9), Signal(2)
         identifier = Signal(AXI_ID_WIDTH)
         layout = data.StructLayout({"resp": 2, "last": 1, "id": AXI_ID_WIDTH})
@@ -112,16 +120,17 @@ class MainMemory(Component):
         with m.If(self.s_axi_arvalid & self.s_axi_arready):
             m.d.sync += [address.eq(self.s_axi_araddr), left.eq(self.s_axi_arlen + 1), identifier.eq(self.s_axi_arid),
                          response.eq(self._response("s_axi_ar"))]
-        read_address = Mux(self.host_read, self.host_addr, address)
-        for lane in lanes:
-            m.d.comb += [lane.r_addr.eq(read_address[self._offset_bits:][:word_bits]), lane.r_en.eq(1)]
+        read_address = Mux(self.host_read, self.host_addr, address)[self._offset_bits:]
+        for lane in sum(banks, []):
+            m.d.comb += [lane.r_addr.eq(read_address), lane.r_en.eq(1)]
 
         latency = BlockRam.read_latency
         beat = Signal(layout)
         m.d.comb += [beat.resp.eq(self._beat_response(address, response)), beat.last.eq(left == 1), beat.id.eq(identifier)]
         arrived = delay(m, issue, latency, name="arrived", reset_less=False)
         about = data.View(layout, delay(m, beat, latency, name="about"))
-        words = Cat(lane.r_data for lane in lanes)
+        bank = delay(m, self._bank(read_address), latency, name="bank")
+        words = Array(Cat(lane.r_data for lane in lanes) for lanes in banks)[bank]
         m.submodules.beats = beats = SyncFIFO(width=self.config.axi_data_width + layout.size, depth=_BEATS)
         taken = self.s_axi_rvalid & self.s_axi_rready
         m.d.sync += under_way.eq(under_way + issue - taken)
@@ -137,8 +146,7 @@ class MainMemory(Component):
             self.host_r_data.eq(words.word_select(lane_number, 8)),
         ]
 
-    def _write(self, m, lanes):
-        word_bits = ceil_log2(self.size // self.config.axi_bytes)
+    def _write(self, m, banks):
         address, active, response = Signal(MEMORY_WIDTH), Signal(), Signal(2)
         beat_response = self._beat_response(address, response)
         beat = Signal()
@@ -157,11 +165,14 @@ class MainMemory(Component):
             m.d.sync += [address.eq(address + self.config.axi_bytes), response.eq(beat_response)]
             with m.If(self.s_axi_wlast):
                 m.d.sync += [active.eq(0), self.s_axi_bvalid.eq(1)]
-        write_address = Mux(self.host_write, self.host_addr, address)
-        for index, lane in enumerate(lanes):
-            mine = self.host_addr[:self._offset_bits] == index
-            m.d.comb += [
-                lane.w_addr.eq(write_address[self._offset_bits:][:word_bits]),
-                lane.w_data.eq(Mux(self.host_write, self.host_w_data, self.s_axi_wdata.word_select(index, 8))),
-                lane.w_en.eq(Mux(self.host_write, mine, beat & self.s_axi_wstrb[index] & (beat_response == _OKAY))),
-            ]
+        write_address = Mux(self.host_write, self.host_addr, address)[self._offset_bits:]
+        for number, lanes in enumerate(banks):
+            selected = self._bank(write_address) == number
+            for index, lane in enumerate(lanes):
+                mine = self.host_addr[:self._offset_bits] == index
+                enable = Mux(self.host_write, mine, beat & self.s_axi_wstrb[index] & (beat_response == _OKAY))
+                m.d.comb += [
+                    lane.w_addr.eq(write_address),
+                    lane.w_data.eq(Mux(self.host_write, self.host_w_data, self.s_axi_wdata.word_select(index, 8))),
+                    lane.w_en.eq(selected & enable),
+                ]

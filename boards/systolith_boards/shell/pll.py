@@ -141,6 +141,7 @@ class GowinPll(_Pll):
 
     _PHASE_DETECTOR_MHZ = (3, 400)
     _OSCILLATOR_MHZ = (500, 1200)
+    _NAMES = {"GW1NR-LV9": "GW1NR-9C", "GW2A-LV18": "GW2A-18C"}  # of the FPGAs, in the tools' parameter
     _OUTPUT_DIVIDERS = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
 
     @classmethod
@@ -158,8 +159,9 @@ class GowinPll(_Pll):
         reference, feedback, divider = self._setting
         m.submodules.pll = Instance(
             "rPLL",
-            p_DEVICE=self._device, p_FCLKIN=f"{self._input_mhz:g}", p_IDIV_SEL=reference - 1, p_FBDIV_SEL=feedback - 1,
-            p_ODIV_SEL=divider, p_DYN_IDIV_SEL="false", p_DYN_FBDIV_SEL="false", p_DYN_ODIV_SEL="false",
+            p_DEVICE=self._NAMES[self._device], p_FCLKIN=f"{self._input_mhz:g}", p_IDIV_SEL=reference - 1,
+            p_FBDIV_SEL=feedback - 1, p_ODIV_SEL=divider,
+            p_DYN_IDIV_SEL="false", p_DYN_FBDIV_SEL="false", p_DYN_ODIV_SEL="false",
             p_PSDA_SEL="0000", p_DUTYDA_SEL="1000", p_DYN_DA_EN="false", p_CLKFB_SEL="internal",
             p_CLKOUT_BYPASS="false", p_CLKOUTP_BYPASS="false", p_CLKOUTD_BYPASS="false", p_DYN_SDIV_SEL=2,
             p_CLKOUTD_SRC="CLKOUT", p_CLKOUTD3_SRC="CLKOUT",

@@ -37,6 +37,7 @@ class Ecp5Toolchain(Toolchain):
         return [
             self._SIZES[board.device], "--package", board.package, "--speed", board.speed, "--json", netlist,
             "--report", report, "--textcfg", routed, "--freq", str(frequency_mhz), "--timing-allow-fail",
+            "--detailed-timing-report",
             # The other placer spends most of its time in refinement (ten minutes for 25,000 LUTs, static: two);
             # router2 takes three times as long here and ends at half the clock rate.
             "--placer", "static", "--router", "router1", *pins,

@@ -52,4 +52,4 @@ class GowinToolchain(Toolchain):
         found = self._FMAX.findall(log.read_text(errors="replace"))
         if not found:
             raise SynthesisError("Design must have a path between two registers of one clock")
-        return float(found[-1]), []
+        return float(found[-1]), [], []

@@ -34,7 +34,8 @@ class Ice40Toolchain(Toolchain):
         pins = ["--pcf-allow-unconstrained"] if constraints is None else ["--pcf", constraints]
         return [
             self._SIZES[board.device], "--package", board.package.lower(), "--json", netlist, "--report", report,
-            "--asc", routed, "--freq", str(frequency_mhz), "--timing-allow-fail", *pins,
+            "--asc", routed, "--freq", str(frequency_mhz), "--timing-allow-fail",
+            "--detailed-timing-report", *pins,
         ]  # fmt: skip
 
     def packing(self, board, *, routed, bitstream):

@@ -65,8 +65,16 @@ class Toolchain:
         """Pins for the wrapper of out-of-context synthesis, where nextpnr insists on pins."""
         return None
 
-    def timing(self, report: Path, log: Path) -> tuple[float, list[dict]]:
-        """Clock rate in MHz, and the steps of the critical path as nextpnr reports them.
+    def timing(self, report: Path, log: Path) -> tuple[float, list[dict], list[tuple[str, str, float]]]:
+        """What nextpnr reports of the slowest clock.
+
+        Returns
+        -------
+        fmax_mhz : float
+        path : list of dict
+            Steps of the critical path as nextpnr reports them.
+        arrivals : list of tuple
+            Cell and pin of inputs of registers, and when the last change arrives there after the clock edge, ns.
 
         Raises
         ------
@@ -79,4 +87,7 @@ class Toolchain:
         clock, fmax = min(values["fmax"].items(), key=lambda item: item[1]["achieved"])
         path = next((entry["path"] for entry in values["critical_paths"]
                      if entry["from"].split()[-1] == clock and entry["to"].split()[-1] == clock), [])
-        return fmax["achieved"], path
+        edges = {f"posedge {clock}", f"negedge {clock}"}
+        arrivals = [(end["cell"], end["port"], max(end["delay"])) for net in values.get("detailed_net_timings", ())
+                    if net["event"] in edges for end in net["endpoints"] if end["event"] in edges]
+        return fmax["achieved"], path, arrivals
