@@ -15,11 +15,12 @@ from scipy.optimize import nnls
 from systolith_explore.area_measure import PARTS, load_data
 from systolith_spec.config import AcceleratorConfig
 
-__all__ = ["RESOURCES", "AreaModel", "Prediction", "area_model", "terms"]
+__all__ = ["CALIBRATION", "RESOURCES", "AreaModel", "Prediction", "area_model", "terms"]
 
 RESOURCES = ("lut", "ff", "dsp", "bram")
 _BLOCK_BITS = 18 * 1024
-_CALIBRATION = ("tiny-4x4", "small-8x8")
+CALIBRATION = ("tiny-4x4", "small-8x8")
+"""Whole accelerators that set the factors."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +86,19 @@ class AreaModel:
             for resource in RESOURCES:
                 self._weights[part, resource] = _fit(rows, np.array([record[resource] for record in records], float))
         self._factors = dict.fromkeys(RESOURCES, 1.0)
-        known = [record for record in data["designs"] if record["config"]["name"] in _CALIBRATION]
+        known = [record for record in data["designs"] if record["config"]["name"] in CALIBRATION]
         for resource in ("lut", "ff") if known else ():
             ratios = [record["total"][resource] / getattr(self.predict(AcceleratorConfig(**record["config"])), resource)
                       for record in known]
             self._factors[resource] = float(np.mean(ratios))
 
+    def part(self, part: str, resource: str, config: AcceleratorConfig) -> float:
+        """A resource of one part by itself, without the factor."""
+        return float(self._weights[part, resource] @ terms(config)[part])
+
     def predict(self, config: AcceleratorConfig) -> Prediction:
         """Resources of a configuration with the multipliers of an ECP5."""
-        values = terms(config)
-        parts = {part: {resource: self._factors[resource] * float(self._weights[part, resource] @ values[part])
+        parts = {part: {resource: self._factors[resource] * self.part(part, resource, config)
                         for resource in RESOURCES} for part in PARTS}
         return Prediction(*(round(sum(part[resource] for part in parts.values())) for resource in RESOURCES), parts)
 
