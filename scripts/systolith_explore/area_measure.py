@@ -111,17 +111,19 @@ def _write(data: dict) -> None:
     DATA.write_text(f'{{\n "parts": {{\n{parts}\n }},\n "designs": [\n{designs}\n ]\n}}\n')
 
 
-def _record(data: dict, part: str, config: AcceleratorConfig) -> None:
+def _record(part: str, config: AcceleratorConfig) -> None:
     """Measure a point unless its record is of today's Verilog."""
     text = _text(part, config)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    data = load_data()
     records = data["parts"][part] if part else data["designs"]
     if any(record["config"]["name"] == config.name and record["verilog"] == digest for record in records):
         return
     begin = time.monotonic()
     measured = _measure(text, part or "systolith")
-    record = {"config": config.as_dict(), "verilog": digest, **(measured["total"] if part else measured)}
-    _replace(records, record)
+    data = load_data()  # another process may have added something
+    records = data["parts"][part] if part else data["designs"]
+    _replace(records, {"config": config.as_dict(), "verilog": digest, **(measured["total"] if part else measured)})
     _write(data)
     print(f"{part or 'whole'} {config.name}: {measured['total']}, {time.monotonic() - begin:.0f} s", flush=True)
 
@@ -154,13 +156,13 @@ def main() -> None:
                         help="take over what `systolith synth --config ... --json` measured, and stop")
     parser.add_argument("--parts", action="store_true", help="no whole accelerators")
     arguments = parser.parse_args()
-    data, begin = load_data(), time.monotonic()
     if arguments.add:
-        _add(data, arguments.add)
+        _add(load_data(), arguments.add)
         return
+    begin = time.monotonic()
     for part, config in design_points():
         if time.monotonic() - begin < arguments.seconds and (part or not arguments.parts):
-            _record(data, part, config)
+            _record(part, config)
 
 
 if __name__ == "__main__":
