@@ -21,7 +21,7 @@ ODD = AcceleratorConfig(
     name="odd-5x6", rows=5, cols=6, activation_bytes=4 * _KIB, weight_bytes=2 * _KIB, parameter_bytes=_KIB,
     accumulator_depth=32, vector_lanes=3, parameter_groups=4, axi_data_width=64, queue_commands=4,
     depthwise_streams=2, line_depth=16)
-TINY, SMALL, BASE = (PRESETS[name] for name in ("tiny-4x4", "small-8x8", "base-16x16"))
+NANO, TINY, SMALL, BASE = (PRESETS[name] for name in ("nano-4x4", "tiny-4x4", "small-8x8", "base-16x16"))
 
 
 def assert_exact(graph, config, samples, **memory):
@@ -40,6 +40,12 @@ def assert_exact(graph, config, samples, **memory):
 def test_random_networks(config, seed, stall):
     graph = random_network(seed, max_size=10, max_channels=16)
     assert_exact(graph, config, [random_inputs(graph, seed)], stall=stall, seed=seed + 1, memory_latency=7)
+
+
+def test_random_network_on_the_smallest_preset():
+    """Without additions and softmax, which the host computes."""
+    graph = random_network(3, max_size=10, max_channels=16)
+    assert_exact(graph, NANO, [random_inputs(graph, 3)], memory_latency=7)
 
 
 @pytest.mark.parametrize("stall", [0, 30])

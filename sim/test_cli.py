@@ -70,7 +70,7 @@ def test_json_on_standard_output():
 
 
 @pytest.mark.parametrize(("arguments", "texts"), [
-    (("--config", "nonsense"), ("must be one of tiny-4x4", "'nonsense'")),
+    (("--config", "nonsense"), ("must be one of nano-4x4, tiny-4x4", "'nonsense'")),
     (("--config", "1x4"), ("rows must be 2 to 64, not 1",)),
     (("--config", "missing.json"), ("Cannot read configuration",)),
     (("--level", "gate"), ("Level must be one of rtl, machine, tensor, not 'gate'",)),

@@ -342,6 +342,6 @@ def test_constants():
         assert await bench.host.read(ctx, "CONFIG_ROWS") == 5
         assert await bench.host.read(ctx, "CONFIG_COLS") == 6
         assert await bench.host.read(ctx, "CONFIG_LANES") == 3
-        assert await bench.host.read(ctx, "CONFIG_FEATURES") == 1 << 8 | 1 << 2 | 1 << 1
+        assert await bench.host.read(ctx, "CONFIG_FEATURES") == 1 << 8 | 1 << 3 | 1 << 2 | 1 << 1
 
     bench.simulate(testbench)

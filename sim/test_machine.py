@@ -559,6 +559,12 @@ ERRORS = [
         {**STREAM, "base": 4094},
         "base must be such that all addresses lie in the 4096 bytes of the activation buffer",
     ),
+    ("VECTOR", {**POOL, "row_bytes": 8192}, "row_bytes must be at most 8191, not 8192"),
+    (
+        "VECTOR",
+        {**POOL, "first_byte": -8192},
+        "first_byte must be such that all bytes of the walk are -818[0-9] to 818[0-9], not '-8192 to",
+    ),
     ("VECTOR", {**POOL, "channels": 0}, "channels must be at least 1, not 0"),
     ("VECTOR", {**POOL, "y_count": 0}, "y_count must be at least 1, not 0"),
     ("VECTOR", {**POOL, "kx_count": 0}, "kx_count must be at least 1, not 0"),

@@ -43,3 +43,18 @@ def test_random_events():
 
     simulate(dut, testbench)
     assert compared == 300 * 20
+
+
+def test_counters_of_engines_can_be_left_out():
+    dut = PerformanceCounters(axi_bytes=4, engines=False)
+
+    async def testbench(ctx):
+        ctx.set(dut.run, 1)
+        for kind in ENGINE_COUNTERS:
+            ctx.set(getattr(dut, kind), 15)
+        ctx.set(dut.command, 1)
+        await ctx.tick().repeat(11)
+        assert ctx.get(dut.cycles) == ctx.get(dut.commands) == 10
+        assert not any(ctx.get(getattr(dut, name)) for name in dut.counters if name.endswith(ENGINE_COUNTERS))
+
+    simulate(dut, testbench)

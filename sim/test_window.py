@@ -39,11 +39,13 @@ def expected(levels, command):
                 row_addr += index * command[f"{level.name}_addr_step"]
             elif level.kind == "byte":
                 byte += index * (command[f"{level.name}_byte_step"] if level.step is None else level.step)
+        last = {level.name: int(index == command[f"{level.name}_count"] - 1)
+                for level, index in zip(levels, indices, strict=True)}
         yield {
             "row": row, "row_addr": row_addr % (1 << 24), "byte": byte,
             "first": {level.name: int(index == 0) for level, index in zip(levels, indices, strict=True)},
-            "last": {level.name: int(index == command[f"{level.name}_count"] - 1)
-                     for level, index in zip(levels, indices, strict=True)},
+            "last": last,
+            "over": {level.name: int(all(list(last.values())[position:])) for position, level in enumerate(levels)},
             "index": {level.name: index for level, index in zip(levels, indices, strict=True) if level.index},
             "context": command["context"],
         }

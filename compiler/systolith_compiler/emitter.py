@@ -4,6 +4,7 @@ from copy import copy
 from dataclasses import dataclass
 
 from systolith_spec.config import AcceleratorConfig
+from systolith_spec.widths import largest_row_bytes
 
 from .layers import Requantization, Residual, Storage, View
 from .memory_map import MemoryMap
@@ -319,8 +320,9 @@ class Emitter:
         requantization = operands.requantization
         self.append(
             "VECTOR", source=1, operand_scale=1, bank=bank, rounding=requantization.rounding, base=first, rows=1,
-            row_bytes=(1 << 23) - 1, y_count=rows, y_addr_step=source.row_pitch, x_count=cols, ky_count=1, kx_count=2,
-            x_byte_step=source.pixel_pitch, kx_byte_step=second - first, zero_a=operands.zero_a, zero_b=operands.zero_b,
-            zero_out=requantization.zero_out, minimum=requantization.minimum, maximum=requantization.maximum,
-            channels=depth, destination=out, destination_y=target.row_pitch, destination_x=target.pixel_pitch,
+            row_bytes=largest_row_bytes(self.config), y_count=rows, y_addr_step=source.row_pitch, x_count=cols,
+            ky_count=1, kx_count=2, x_byte_step=source.pixel_pitch, kx_byte_step=second - first,
+            zero_a=operands.zero_a, zero_b=operands.zero_b, zero_out=requantization.zero_out,
+            minimum=requantization.minimum, maximum=requantization.maximum, channels=depth,
+            destination=out, destination_y=target.row_pitch, destination_x=target.pixel_pitch,
             reads=tuple(touched[:2]), writes=(touched[2],))

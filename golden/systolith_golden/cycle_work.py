@@ -89,8 +89,8 @@ class CycleConstants:
     """
 
     fetch_start: int = 5
-    fetch_request: int = 2
-    fetch_gap: int = 2
+    fetch_request: int = 5
+    fetch_gap: int = 3
     fetch_latency: int = 3
     prefetch_bytes: int = 512
     fetch_burst_bytes: int = 256
@@ -103,7 +103,7 @@ class CycleConstants:
     store_beat: int = 9
     store_read: int = 6
     walk_ahead: int = 5
-    end: int = 2
+    end: int = 4
 
 
 @dataclass(slots=True)

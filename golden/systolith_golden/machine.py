@@ -13,6 +13,7 @@ import numpy as np
 from systolith_spec.commands import COMMAND_BYTES, Engine, Opcode, Rounding, Space, command_for_opcode, decode
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.timing import ACCUMULATE_CYCLES, tile_cycles
+from systolith_spec.widths import largest_row_bytes
 
 from .arithmetic import INT32_MAX, INT32_MIN, requantize, wrap_int32
 from .column_product import column_product, column_reach, lanes_used, output_positions
@@ -481,7 +482,18 @@ class Machine:
         return self.weight[where].view(np.int8).reshape(blocks, tiles, config.rows, config.cols)
 
     def _check_walk(self, walk: WindowWalk, used: np.ndarray | None = None) -> np.ndarray:
-        """Check the addresses of a window walk; return those that are read."""
+        """Check the coordinates and addresses of a window walk; return those that are read."""
+        longest = largest_row_bytes(self.config)
+        row_bytes = walk.fields["row_bytes"]
+        self._require(row_bytes <= longest, "row_bytes", f"at most {longest}", row_bytes)
+        reach = longest + 1 - self.config.activation_word
+        lowest, highest = int(walk.byte.min(initial=0)), int(walk.byte.max(initial=0))
+        self._require(
+            -reach <= lowest and highest < reach,
+            "first_byte",
+            f"such that all bytes of the walk are {-reach} to {reach - 1}",
+            f"{lowest} to {highest}",
+        )
         touched = walk.touched(used)
         self._check_activation("base", touched)
         self._read("activation", touched)

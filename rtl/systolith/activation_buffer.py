@@ -65,7 +65,9 @@ class ActivationBuffer(Component):
         lanes, banks = config.activation_word, config.activation_banks
         rams = []
         for bank in range(banks):
-            ram = RotatingRam(lanes=lanes, lane_width=8, rows=config.activation_bytes // banks // lanes)
+            ram = RotatingRam(
+                lanes=lanes, lane_width=8, rows=config.activation_bytes // banks // lanes, style=config.multiplier_style
+            )
             m.submodules[f"bank_{bank}"] = ram
             rams.append(ram)
 

@@ -14,6 +14,7 @@ from systolith.window import Level, WindowWalker
 from systolith.window_access import WindowAccess
 from systolith_spec.column_mode import column_settle
 from systolith_spec.timing import MINIMUM_TILE_CYCLES
+from systolith_spec.widths import byte_coordinate_width
 
 __all__ = ["ActivationFeeder"]
 
@@ -103,6 +104,7 @@ class ActivationFeeder(Component):
         """Add walker and address computation; return the stream of accesses."""
         config = self.config
         address_width = ceil_log2(config.activation_bytes)
+        byte_width = byte_coordinate_width(config)
         entry_shape = Shape.cast(range(config.accumulator_entries))
         m.submodules.walker = walker = WindowWalker(
             levels=(
@@ -113,14 +115,14 @@ class ActivationFeeder(Component):
                 Level(name="y", kind="row"),
                 Level(name="x", kind="byte"),
             ),
-            address_width=address_width,
+            address_width=address_width, byte_width=byte_width,
             context_shape=data.StructLayout({
-                "pad": signed(8), "rows": 16, "row_bytes": 24,
+                "pad": signed(8), "rows": 16, "row_bytes": byte_width - 1,
                 "accumulate": 1, "accumulator": entry_shape, "block_step": entry_shape,
                 **self._column_context(),
             }))
         m.submodules.access = access = WindowAccess(
-            lanes=config.rows, address_width=address_width,
+            lanes=config.rows, address_width=address_width, byte_width=byte_width,
             context_shape=data.StructLayout({
                 "pad": signed(8), "swap": 1, "entry": entry_shape, "overwrite": 1, "update": 1, "final": 1,
                 **({"column": 1, "settle": 1, "line": range(config.line_depth)} if config.depthwise_streams else {}),
@@ -136,7 +138,7 @@ class ActivationFeeder(Component):
         ]
 
         position, fields = walker.o.payload, walker.o.payload.context
-        first, last = position.first, position.last
+        first = position.first
         first_of_tile = first.y & first.x
         first_of_block = first.ky & first.kx & first.chunk
         m.d.comb += [
@@ -146,7 +148,7 @@ class ActivationFeeder(Component):
             access.i.payload.context.pad.eq(fields.pad),
             access.i.payload.context.swap.eq(first_of_tile),
             access.i.payload.context.overwrite.eq(first_of_block & ~fields.accumulate),
-            access.i.payload.context.final.eq(last.as_value().all()),
+            access.i.payload.context.final.eq(position.over.block),
             access.i.payload.context.update.eq(1),
         ]
         if config.depthwise_streams:
@@ -164,16 +166,16 @@ class ActivationFeeder(Component):
     def _column_mode(self, m, walker, access):
         """Select the positions that give sums; notice that lines change their length."""
         command, loaded = self.command.payload, walker.command.payload.context
-        line = Signal.like(command.x_count)
-        with m.If(self.command.valid & self.command.ready & command.column_mode):
-            m.d.sync += line.eq(command.x_count)
+        line = Signal.like(loaded.line)
         m.d.comb += [
             loaded.no_skip.eq(command.skip_rows == 0),
-            loaded.new_line.eq(command.x_count != line),
+            loaded.new_line.eq(loaded.line != line),
             loaded.line.eq(command.x_count + (self.config.depthwise_taps - LineBuffer.base_delay)),
         ]
         m.submodules.selector = selector = ColumnSelector()
         position, fields = walker.o.payload, walker.o.payload.context
+        with m.If(walker.o.valid & fields.column_mode):
+            m.d.sync += line.eq(fields.line)
         m.d.comb += [
             [getattr(selector, name).eq(fields[name])
              for name in ("skip_rows", "no_skip", "valid_columns", "column_step")],

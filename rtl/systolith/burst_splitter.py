@@ -5,9 +5,10 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import exact_log2
 
-from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH
+from systolith.shapes import MEMORY_WIDTH
 from systolith.transfer_walker import run_layout
 from systolith_spec.dma_timing import burst_bytes
+from systolith_spec.widths import buffer_address_width
 
 __all__ = ["BurstSplitter", "burst_layout"]
 
@@ -27,7 +28,7 @@ def burst_layout(config):
             "len": 8,
             "first_lane": lane_width,
             "last_lane": lane_width,
-            "buffer": ADDRESS_WIDTH,
+            "buffer": buffer_address_width(config),
             "space": 2,
             "run_first": 1,
             "last": 1,

@@ -106,7 +106,8 @@ class CommandFetcher(Component):
         reserved, requesting = self._request(m, discard, room, exhausted)
         used = self._dispatch(m, discard, room, exhausted, self._receive(m))
         m.d.sync += [
-            room.eq(room - reserved + used),
+            # `used` comes late: it chooses between two sums.
+            room.eq(Mux(used, room - reserved + 1, room - reserved)),
             self.idle.eq(discard & (room == self.prefetch_beats) & ~requesting & ~self.start),
         ]
         return m

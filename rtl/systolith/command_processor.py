@@ -61,7 +61,7 @@ def register_constants(config):
         "CONFIG_GROUPS": config.parameter_groups,
         "CONFIG_AXI": config.axi_data_width,
         "CONFIG_FEATURES": config.residual_add | config.pooling << 1 | config.softmax << 2
-        | config.depthwise_streams << 8,
+        | config.engine_counters << 3 | config.depthwise_streams << 8,
         "CONFIG_BANKS": config.activation_banks,
     }
 
@@ -136,7 +136,8 @@ class CommandProcessor(Component):
         m = Module()
         m.submodules.registers = registers = RegisterFile(constants=register_constants(self.config))
         m.submodules.fetcher = fetcher = CommandFetcher(config=self.config)
-        m.submodules.counters = counters = PerformanceCounters(axi_bytes=self.config.axi_bytes)
+        m.submodules.counters = counters = PerformanceCounters(
+            axi_bytes=self.config.axi_bytes, engines=self.config.engine_counters)
         running = Signal()
         m.d.comb += [self.abort.eq(~running), self.reset.eq(~running)]
         connect(m, fetcher=fetcher.axi, outside=flipped(self.axi))

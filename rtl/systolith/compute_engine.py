@@ -156,7 +156,8 @@ class ComputeEngine(Component):
         return accepted
 
     def _count(self, m, accepted):
-        """Count commands in flight."""
+        """Count commands in flight, the one accepted last with a delay."""
         in_flight = Signal(self._IN_FLIGHT_WIDTH)
-        m.d.sync += in_flight.eq(in_flight + accepted - self.retire)
-        m.d.comb += self.busy.eq(in_flight != 0)
+        s1_accepted = Signal()
+        m.d.sync += [s1_accepted.eq(accepted), in_flight.eq(in_flight + s1_accepted - self.retire)]
+        m.d.comb += self.busy.eq((in_flight != 0) | s1_accepted)

@@ -18,10 +18,11 @@ _HEADER = command_layout("END")
 class EngineQueue(Component):
     """Hold commands for an engine and hand over each one when its tokens are there.
 
-    Dataflow: the beats of a command go into a block RAM; a reader moves the oldest command into a 512-bit
-    shift register while the engine works on the one before; the gate takes all tokens of the ``wait`` mask
-    in one cycle and then offers the command. ``signal`` and ``layer`` of an offered command go to a small
-    FIFO, whose head is used up by ``retire``. There is no flush: reset the component.
+    Dataflow: the beats of a command go into a block RAM; a reader moves the oldest command, beat by beat, into
+    registers of its own while the engine works on the one before (bits that the engine does not look at cost
+    nothing); the gate takes all tokens of the ``wait`` mask in one cycle and then offers the command.
+    ``signal`` and ``layer`` of an offered command go to a small FIFO, whose head is used up by ``retire``. There is
+    no flush: reset the component.
 
     Parameters
     ----------
@@ -149,16 +150,16 @@ class EngineQueue(Component):
         m.d.sync += unread.eq(unread + write - s0_read)
 
         s1_valid = Signal()
-        s1_last = Signal()
         s2_valid = Signal()
-        s2_last = Signal()
-        m.d.sync += [
-            s1_valid.eq(s0_read), s1_last.eq(position == beats - 1),
-            s2_valid.eq(s1_valid), s2_last.eq(s1_last),
-        ]
+        # One-hot: where the beat that leaves the block RAM belongs.
+        place = Signal(beats, init=1)
+        m.d.sync += [s1_valid.eq(s0_read), s2_valid.eq(s1_valid)]
         with m.If(s2_valid):
-            m.d.sync += assembled.eq(Cat(assembled[width:], ram.r_data))
-            with m.If(s2_last):
+            m.d.sync += place.eq(place.rotate_left(1))
+            for index in range(beats):
+                with m.If(place[index]):
+                    m.d.sync += assembled.word_select(index, width).eq(ram.r_data)
+            with m.If(place[-1]):
                 m.d.sync += complete.eq(1)
         # The slot of a beat is free once the beat has left the block RAM.
         m.d.sync += stored.eq(stored + write - s2_valid)

@@ -2,18 +2,19 @@
 
 from amaranth import *
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.axi import AXI_ID_LOAD, axi_address_layout, axi_read_signature
-from systolith.burst_splitter import BurstSplitter, burst_layout
+from systolith.burst_beats import BurstBeats
+from systolith.burst_splitter import BurstSplitter
 from systolith.dma_errors import DmaErrors
 from systolith.ports import ActivationWritePort, DmaError, ParameterWritePort, WeightWritePort
-from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH, command_layout
+from systolith.shapes import MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
 from systolith.transfer_walker import TransferWalker
 from systolith_spec.commands import Space
 from systolith_spec.registers import ErrorCode
+from systolith_spec.widths import buffer_address_width
 
 __all__ = ["LoadEngine"]
 
@@ -21,12 +22,12 @@ __all__ = ["LoadEngine"]
 class LoadEngine(Component):
     """Executes LOAD commands: read bursts run ahead of the data, across runs and commands.
 
-    Dataflow: walker (runs) -> splitter (bursts) -> read address channel and, with the same burst, the plan: a
-    FIFO of bursts whose data is still to come; at most ``config.outstanding_reads`` are in flight. The head
-    of the plan says for each read beat where it goes: lane 0 of a beat is buffer address ``buffer - memory %
-    axi_bytes`` plus the beats before, lanes outside the run are masked, and the unaligned write port of the
-    activation buffer shifts the bytes. A two-deep buffer keeps the write port's ``ready`` out of the read
-    channel.
+    Dataflow: walker (runs) -> splitter (bursts) -> read address channel and, with the same burst, the plan:
+    bursts whose data is still to come; at most ``config.outstanding_reads`` are in flight. The plan
+    (:class:`~systolith.burst_beats.BurstBeats`) says for each read beat where it goes: lane 0 of a beat is buffer
+    address ``buffer - memory % axi_bytes`` plus the beats before, lanes outside the run are masked, and the
+    unaligned write port of the activation buffer shifts the bytes. A two-deep buffer keeps the
+    write port's ``ready`` out of the read channel.
 
     Parameters
     ----------
@@ -88,9 +89,7 @@ class LoadEngine(Component):
         m.submodules.walker = walker = TransferWalker(config=config, name="LOAD")
         m.submodules.splitter = splitter = BurstSplitter(config=config)
         m.submodules.request = request = StreamBuffer(shape=axi_address_layout())
-        m.submodules.plan = plan = SyncFIFO(
-            width=Shape.cast(burst_layout(config)).width, depth=config.outstanding_reads
-        )
+        m.submodules.beats = beats = BurstBeats(config=config, address=True)
         connect(m, walker.runs, splitter.runs)
         connect(m, command=flipped(self.command), walker=walker.command)
         connect(m, request=request.o, ar=flipped(self.axi.ar))
@@ -104,14 +103,14 @@ class LoadEngine(Component):
             walker.abort.eq(self.abort),
             splitter.abort.eq(self.abort),
             splitter.bursts.ready.eq(slots.any() & request.i.ready),
-            plan.w_en.eq(issue),
-            plan.w_data.eq(Value.cast(burst)),
+            beats.i.valid.eq(issue),
+            beats.i.payload.eq(burst),
             request.i.valid.eq(splitter.bursts.valid & slots.any()),
             request.i.payload.addr.eq(burst.address),
             request.i.payload.len.eq(burst.len),
             request.i.payload.id.eq(AXI_ID_LOAD),
         ]
-        complete, writes = self._place_beats(m, plan, walker)
+        complete, writes = self._place_beats(m, beats, walker)
         self._write(m, writes)
         m.d.sync += slots.eq(slots - issue + complete)
         m.d.comb += self.busy.eq(
@@ -123,56 +122,32 @@ class LoadEngine(Component):
         )
         return m
 
-    def _place_beats(self, m, plan, walker):
+    def _place_beats(self, m, beats, walker):
         """Give each read beat its address and mask; returns (burst complete, stream of writes)."""
         config = self.config
-        step = config.axi_bytes
-        current = Signal(burst_layout(config), reset_less=True)
-        current_valid = Signal()
-        buffer = Signal(ADDRESS_WIDTH, reset_less=True)
-        first_beat = Signal(reset_less=True)
-        last_beat = Signal(reset_less=True)
-        head = data.View(burst_layout(config), plan.r_data)
         read = self.axi.r
         write_layout = data.StructLayout(
-            {"addr": ADDRESS_WIDTH, "data": config.axi_data_width, "mask": step, "space": 2, "last": 1}
+            {
+                "addr": buffer_address_width(config),
+                "data": config.axi_data_width,
+                "mask": config.axi_bytes,
+                "space": 2,
+                "last": 1,
+            }
         )
         m.submodules.writes = writes = StreamBuffer(shape=write_layout)
+        beat = beats.o.payload
         fire = Signal()
         m.d.comb += [
-            read.ready.eq(current_valid & writes.i.ready),
+            read.ready.eq(beats.o.valid & writes.i.ready),
             fire.eq(read.valid & read.ready),
+            beats.o.ready.eq(read.valid & writes.i.ready),
             self.beat.eq(fire),
-            self.stall_input.eq(current_valid & writes.i.ready & ~read.valid),
-            plan.r_en.eq(~current_valid | (fire & last_beat)),
-            writes.i.valid.eq(read.valid & current_valid),
-            writes.i.payload.addr.eq(buffer),
+            self.stall_input.eq(beats.o.valid & writes.i.ready & ~read.valid),
+            writes.i.valid.eq(read.valid & beats.o.valid),
             writes.i.payload.data.eq(read.payload.data),
-            writes.i.payload.mask.eq(
-                Cat(
-                    (~first_beat | (lane >= current.first_lane)) & (~last_beat | (lane <= current.last_lane))
-                    for lane in range(step)
-                )
-            ),
-            writes.i.payload.space.eq(current.space),
-            writes.i.payload.last.eq(last_beat & current.last),
+            *(writes.i.payload[name].eq(beat[name]) for name in ("addr", "mask", "space", "last")),
         ]
-        with m.If(fire):
-            m.d.sync += [
-                buffer.eq(buffer + step),
-                first_beat.eq(0),
-                current.len.eq(current.len - 1),
-                last_beat.eq(current.len == 1),
-            ]
-        with m.If(plan.r_en):
-            m.d.sync += [
-                current_valid.eq(plan.r_rdy),
-                current.eq(head),
-                first_beat.eq(1),
-                last_beat.eq(head.len == 0),
-            ]
-            with m.If(plan.r_rdy & head.run_first):
-                m.d.sync += buffer.eq(head.buffer)
         m.submodules.errors = errors = DmaErrors(
             response_code=ErrorCode.READ_RESPONSE, range_code=ErrorCode.OUT_OF_RANGE
         )
@@ -180,13 +155,13 @@ class LoadEngine(Component):
             errors.response_valid.eq(read.valid),
             errors.expected.eq(read.ready),
             errors.response.eq(read.payload.resp),
-            errors.burst_address.eq(current.address),
+            errors.burst_address.eq(beats.address),
             errors.out_of_range.eq(walker.out_of_range),
             errors.run_address.eq(walker.address),
             errors.abort.eq(self.abort),
             self.error.eq(errors.error),
         ]
-        return fire & last_beat, writes.o
+        return fire & beat.last_beat, writes.o
 
     def _write(self, m, writes):
         """Send a write to its buffer. Only the activation buffer may refuse."""

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib.wiring import Component, In
 from amaranth.utils import exact_log2
 
-from systolith.block_ram import BlockRam
+from systolith.block_ram import BlockRam, block_ram
 from systolith.ports import ParameterReadPort, ParameterWritePort
 
 __all__ = ["ParameterBuffer"]
@@ -63,8 +63,11 @@ class ParameterBuffer(Component):
 
         rams = []
         for side in range(sides):
-            m.submodules[f"ram_{side}"] = ram = BlockRam(
-                width=64, depth=(1 << pair_width) // sides, granularity=None if halves == 1 else 32
+            m.submodules[f"ram_{side}"] = ram = block_ram(
+                style=self.config.multiplier_style,
+                width=64,
+                depth=(1 << pair_width) // sides,
+                granularity=None if halves == 1 else 32,
             )
             m.d.comb += [
                 ram.r_addr.eq(read_pair[side_width:]),

@@ -91,23 +91,18 @@ class ParameterLoader(Component):
         start = self.command
         start_both = start.bias_immediate & start.scale_immediate
         with m.If(self.start):
+            m.d.sync += [walking.eq(1), self.busy.eq(1)]
+        with m.If(~self.busy):
+            # Follow the command at any time; only `walking` says that it counts.
             m.d.sync += [
                 command.eq(start),
-                walking.eq(1),
                 both.eq(start_both),
                 scale_phase.eq(0),
                 entry.eq(0),
                 lane.eq(Mux(start_both, ~Const(0, lanes), 1)),
                 left.eq(Mux(start_both, groups, start.channels) - 1),
                 word.eq(start.bias_base),
-                self.busy.eq(1),
             ]
-            for operand, name in enumerate("ab"):
-                target = Array(self.operands[bank][operand] for bank in range(2))[start.bank]
-                m.d.sync += [
-                    target.multiplier.eq(start[f"multiplier_{name}"]),
-                    target.right.eq(-start[f"exponent_{name}"]),
-                ]
         with m.Elif(walking):
             m.d.sync += [left.eq(left - 1), word.eq(word + Mux(scale_phase, 2, 1))]
             with m.If(~both):
@@ -127,6 +122,14 @@ class ParameterLoader(Component):
                     m.d.sync += walking.eq(0)
         with m.If(self.done):
             m.d.sync += self.busy.eq(0)
+        started = delay(m, self.start, 1, name="started", reset_less=False)
+        with m.If(started):
+            for operand, name in enumerate("ab"):
+                target = Array(self.operands[bank][operand] for bank in range(2))[command.bank]
+                m.d.sync += [
+                    target.multiplier.eq(command[f"multiplier_{name}"]),
+                    target.right.eq(-command[f"exponent_{name}"]),
+                ]
         self._write(m, command, both, walking, scale_phase, entry, lane, word, end_of_phase)
         return m
 

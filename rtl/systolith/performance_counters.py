@@ -22,6 +22,8 @@ class PerformanceCounters(Component):
     ----------
     axi_bytes : int
         Bytes of a data beat, a power of two.
+    engines : bool
+        Build the counters of the engines; without them they stay 0.
 
     Members
     -------
@@ -39,7 +41,8 @@ class PerformanceCounters(Component):
         Counts, named as the registers.
     """
 
-    def __init__(self, *, axi_bytes):
+    def __init__(self, *, axi_bytes, engines=True):
+        self._engines = engines
         self._beat_log2 = exact_log2(axi_bytes)
         self._counters = ["cycles", "bytes_read", "bytes_written", "commands"]
         self._counters += [f"{engine.name.lower()}_{kind}" for engine in Engine for kind in ENGINE_COUNTERS]
@@ -68,7 +71,7 @@ class PerformanceCounters(Component):
             "bytes_written": self.write_beat,
             "commands": self.command,
         }
-        for engine in Engine:
+        for engine in Engine if self._engines else ():
             for kind in ENGINE_COUNTERS:
                 events[f"{engine.name.lower()}_{kind}"] = getattr(self, kind)[engine]
         for name, event in events.items():

@@ -133,26 +133,27 @@ class RegisterFile(Component):
             m.d.sync += self.s_axil_bvalid.eq(1)
         with m.If(write):
             m.d.sync += [address_held.eq(0), word_held.eq(0), self.s_axil_bresp.eq(_SLVERR)]
-        bits = Cat(strobe.replicate(8) for strobe in strobes)
         for entry in self.registers:
             selected = Signal(name=f"write_{entry.name.lower()}")
             m.d.comb += selected.eq(write & (address == entry.offset // 4))
             with m.If(selected):
                 m.d.sync += self.s_axil_bresp.eq(_OKAY)
             if entry.access != "ro":
-                self._write_register(m, entry, selected, word, bits)
+                self._write_register(m, entry, selected, word, strobes)
 
-    def _write_register(self, m, entry, selected, word, bits):
+    def _write_register(self, m, entry, selected, word, strobes):
         output = getattr(self, _member(entry))
         writable = sum(((1 << field.width) - 1) << field.lsb for field in entry.fields) or (1 << 32) - 1
         if entry.access == "wo":
             strobe = Signal(32, name=f"strobe_{entry.name.lower()}")
+            bits = Cat(enable.replicate(8) for enable in strobes)
             m.d.sync += strobe.eq(Mux(selected, word & bits & writable, 0))
             m.d.comb += output.eq(strobe)
         else:
             held = Signal(32, name=f"held_{entry.name.lower()}", init=entry.reset)
-            with m.If(selected):
-                m.d.sync += held.eq(((held & ~bits) | (word & bits)) & writable)
+            for byte, enable in enumerate(strobes):
+                with m.If(selected & enable):
+                    m.d.sync += held.word_select(byte, 8).eq((word & writable).word_select(byte, 8))
             m.d.comb += output.eq(held)
 
     def _read(self, m):

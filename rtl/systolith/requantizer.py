@@ -8,17 +8,7 @@ from systolith.delay import delay
 from systolith.requantizer_lane import RequantizerLane
 from systolith_spec.commands import Rounding
 
-__all__ = ["Requantizer", "RequantizerControl"]
-
-
-class RequantizerControl(data.Struct):
-    """What all lanes of the requantizer share: rounding rule, sign of the bias, zero point, clamp."""
-
-    rounding: 2
-    bias_follows_sign: 1
-    zero_out: signed(8)
-    minimum: signed(8)
-    maximum: signed(8)
+__all__ = ["Requantizer"]
 
 
 class Requantizer(Component):
@@ -52,7 +42,12 @@ class Requantizer(Component):
     Members
     -------
     valid : ``In(1)``
-    control : ``In(RequantizerControl)``
+    rounding, bias_follows_sign : ``In(2)``, ``In(1)``
+        Rule and sign of the bias for all lanes.
+    zero_out : ``In(signed(8))``
+        For all lanes, ``zero_cycle`` cycles after ``sums``.
+    minimum, maximum : ``In(signed(8))``
+        For all lanes, ``clamp_cycle`` cycles after ``sums``.
     sums, biases : ``In(ArrayLayout(signed(32), lanes))``
     multipliers : ``In(ArrayLayout(31, lanes))``
         0, or 2**30 to 2**31 - 1; with TRUNCATE any value.
@@ -70,6 +65,10 @@ class Requantizer(Component):
 
     latency = RequantizerLane.latency
     """Clock cycles from ``sums`` to ``results``."""
+    zero_cycle = RequantizerLane.zero_cycle
+    """Clock cycles from ``sums`` to ``zero_out``."""
+    clamp_cycle = RequantizerLane.clamp_cycle
+    """Clock cycles from ``sums`` to ``minimum`` and ``maximum``."""
 
     def __init__(self, *, lanes, multiplier_style="generic"):
         if lanes < 1:
@@ -79,7 +78,11 @@ class Requantizer(Component):
         super().__init__(
             {
                 "valid": In(1),
-                "control": In(RequantizerControl),
+                "rounding": In(2),
+                "bias_follows_sign": In(1),
+                "zero_out": In(signed(8)),
+                "minimum": In(signed(8)),
+                "maximum": In(signed(8)),
                 "sums": In(data.ArrayLayout(signed(32), lanes)),
                 "biases": In(data.ArrayLayout(signed(32), lanes)),
                 "multipliers": In(data.ArrayLayout(31, lanes)),
@@ -96,14 +99,8 @@ class Requantizer(Component):
 
     def elaborate(self, platform):
         m = Module()
-        control = self.control
-        rounding = delay(m, control.rounding, RequantizerLane.rounding_cycle, name="rounding")
-        saturate = delay(
-            m, control.rounding == Rounding.SINGLE, RequantizerLane.saturate_cycle, name="saturate"
-        )
-        zero_out = delay(m, control.zero_out, RequantizerLane.zero_cycle, name="zero_out")
-        minimum = delay(m, control.minimum, RequantizerLane.clamp_cycle, name="minimum")
-        maximum = delay(m, control.maximum, RequantizerLane.clamp_cycle, name="maximum")
+        rounding = delay(m, self.rounding, RequantizerLane.rounding_cycle, name="rounding")
+        saturate = delay(m, self.rounding == Rounding.SINGLE, RequantizerLane.saturate_cycle, name="saturate")
         for index in range(self.lanes):
             m.submodules[f"lane_{index}"] = lane = RequantizerLane(multiplier_style=self._multiplier_style)
             m.d.comb += [
@@ -111,12 +108,12 @@ class Requantizer(Component):
                 lane.bias.eq(self.biases[index]),
                 lane.multiplier.eq(self.multipliers[index]),
                 lane.exponent.eq(self.exponents[index]),
-                lane.bias_follows_sign.eq(control.bias_follows_sign),
+                lane.bias_follows_sign.eq(self.bias_follows_sign),
                 lane.saturate.eq(saturate),
                 lane.rounding.eq(rounding),
-                lane.zero_out.eq(zero_out),
-                lane.minimum.eq(minimum),
-                lane.maximum.eq(maximum),
+                lane.zero_out.eq(self.zero_out),
+                lane.minimum.eq(self.minimum),
+                lane.maximum.eq(self.maximum),
                 self.results[index].eq(lane.result),
             ]
         m.d.comb += self.results_valid.eq(delay(m, self.valid, self.latency, name="valid", reset_less=False))

@@ -120,24 +120,14 @@ class RequantizerLane(Component):
         s1_sign = Signal(reset_less=True)
         s1_left = Signal(3, reset_less=True)
         m.d.sync += [s1_sign.eq(s0_biased[-1]), s1_left.eq(s0_left[:3])]
-        with m.Switch(s0_left[3:]):
-            for step in range(4):
-                with m.Case(step):
-                    kept = s0_biased[: 32 - 8 * step]
-                    m.d.sync += [
-                        s1_shifted.eq(Cat(Const(0, 8 * step), kept)),
-                        s1_overflow.eq(s0_biased[31 - 8 * step :] != s0_biased[-1].replicate(8 * step + 1)),
-                    ]
+        # A number fits as long as the bits from its sign down to the new sign are all the same.
+        coarse = Cat(Const(0, 3), s0_left[3:])
+        changes = Cat((bit ^ s0_biased[-1]) & (coarse >= index) for index, bit in enumerate(reversed(s0_biased[7:])))
+        m.d.sync += [s1_shifted.eq((s0_biased << coarse)[:32]), s1_overflow.eq(changes.any())]
 
-        shifted = Signal(32)
-        overflow = Signal()
-        with m.Switch(s1_left):
-            for step in range(8):
-                with m.Case(step):
-                    m.d.comb += [
-                        shifted.eq(Cat(Const(0, step), s1_shifted[: 32 - step])),
-                        overflow.eq(s1_overflow | (s1_shifted[31 - step :] != s1_sign.replicate(step + 1))),
-                    ]
+        shifted = (s1_shifted << s1_left)[:32]
+        changes = Cat((bit ^ s1_sign) & (s1_left >= index) for index, bit in enumerate(reversed(s1_shifted[24:])))
+        overflow = s1_overflow | changes.any()
         s2_operand = Signal(signed(32), reset_less=True)
         extreme = Cat((~s1_sign).replicate(31), s1_sign)
         m.d.sync += s2_operand.eq(Mux(self.saturate & overflow, extreme, shifted))

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import exact_log2
 
-from systolith.block_ram import BlockRam
+from systolith.block_ram import block_ram
 from systolith.rotator import rotate_lanes_down, rotate_lanes_up
 
 __all__ = ["RotatingRam"]
@@ -32,6 +32,8 @@ class RotatingRam(Component):
         Words, a power of two and at least 2.
     rotate_writes : bool
         False: writes are aligned, ``w_addr`` is that of a whole word and lane i goes to column i.
+    style : str
+        Style of the block RAM, see :func:`~systolith.block_ram.block_ram`.
 
     Members
     -------
@@ -54,7 +56,7 @@ class RotatingRam(Component):
     read_latency = 5
     """Clock cycles from ``r_en`` to ``r_data``."""
 
-    def __init__(self, *, lanes, lane_width, rows, rotate_writes=True):
+    def __init__(self, *, lanes, lane_width, rows, rotate_writes=True, style="generic"):
         for name, value in (("lanes", lanes), ("rows", rows)):
             if value < 1 or value & (value - 1):
                 raise ValueError(f"Rotating RAM {name} must be a power of two, not {value!r}")
@@ -64,6 +66,7 @@ class RotatingRam(Component):
         self._lane_width = lane_width
         self._rows = rows
         self._rotate_writes = rotate_writes
+        self._style = style
         address_width = exact_log2(lanes * rows)
         super().__init__({
             "r_addr": In(address_width),
@@ -99,7 +102,7 @@ class RotatingRam(Component):
         m = Module()
         columns = []
         for column in range(self.lanes):
-            ram = BlockRam(width=self.lane_width, depth=self.rows)
+            ram = block_ram(style=self._style, width=self.lane_width, depth=self.rows)
             m.submodules[f"column_{column}"] = ram
             columns.append(ram)
         self._elaborate_read(m, columns)

@@ -87,7 +87,12 @@ class RoundingShift(Component):
         mask = Signal(31, reset_less=True)
         amount = Signal(5, reset_less=True)
         m.d.sync += [amount.eq(self.amount)]
-        m.d.sync += [mask[bit].eq(bit < self.amount) for bit in range(31)]
+        # In two digits, so that a bit costs one look-up table.
+        coarse, fine = self.amount[3:], Signal(8)
+        m.d.comb += [fine[digit].eq(digit < self.amount[:3]) for digit in range(8)]
+        m.d.sync += [
+            mask[bit].eq((bit // 8 < coarse) | ((bit // 8 == coarse) & fine[bit % 8])) for bit in range(31)
+        ]
 
         # value + addend, the carry in written as an extra lowest bit to make one adder of it.
         negative = self.value[-1]

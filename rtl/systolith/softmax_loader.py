@@ -68,8 +68,11 @@ class SoftmaxLoader(Component):
         m.submodules.reciprocal = reciprocal = Reciprocal(style=self.config.multiplier_style)
         command = Signal(command_layout("PARAMS"), reset_less=True)
         m.d.comb += self.bank.eq(command.bank)
+        # Registers follow the command until there is one; only `busy` says that they count.
+        with m.If(~self.busy):
+            m.d.sync += command.eq(self.command)
         with m.If(self.start):
-            m.d.sync += [command.eq(self.command), self.busy.eq(1)]
+            m.d.sync += self.busy.eq(1)
         with m.Elif(self.done):
             m.d.sync += self.busy.eq(0)
         value, second, passed = self._passes(m, command)
@@ -91,11 +94,11 @@ class SoftmaxLoader(Component):
         # The maximum is complete a cycle after the last value of the first pass.
         m.d.sync += restart.eq(last & ~second)
         m.d.comb += [self.values.addr.eq(address), self.values.valid.eq(reading)]
-        with m.If(self.start | restart):
-            head = Mux(self.start, self.command.as_value(), command.as_value())
+        with m.If(~self.busy | restart):
+            head = Mux(self.busy, command.as_value(), self.command.as_value())
             head = command.shape()(head)
             m.d.sync += [
-                reading.eq(1),
+                reading.eq(self.start | restart),
                 second.eq(restart),
                 address.eq(head.values),
                 left.eq(head.channels - 1),
@@ -112,7 +115,7 @@ class SoftmaxLoader(Component):
         """Maximum, then exponential of each value by its distance to it; returns (present, last)."""
         value = self.values.data[:8].as_signed()
         maximum = Signal(signed(8), reset_less=True)
-        with m.If(self.start):
+        with m.If(~self.busy):
             m.d.sync += maximum.eq(-128)
         with m.Elif(arrived & ~second & (value > maximum)):
             m.d.sync += maximum.eq(value)
@@ -143,7 +146,7 @@ class SoftmaxLoader(Component):
             self.w_bias_en.eq(exponential),
             self.w_scale_en.eq(scaling),
         ]
-        with m.If(self.start | reciprocal.done):
+        with m.If(~self.busy | reciprocal.done):
             m.d.sync += [entry.eq(0), lane.eq(1), scaling.eq(reciprocal.done)]
         with m.Elif(scaling | exponential):
             m.d.sync += lane.eq(lane.rotate_left(1))
@@ -156,7 +159,7 @@ class SoftmaxLoader(Component):
     def _sum(self, m, exponential, last, reciprocal):
         """Add the exponentials in Q12.19, each rounded; start the reciprocal behind the last."""
         total = Signal(32, reset_less=True)
-        with m.If(self.start):
+        with m.If(~self.busy):
             m.d.sync += total.eq(0)
         with m.Elif(self.w_bias_en):
             m.d.sync += total.eq(total + self.w_bias[12:31] + self.w_bias[11])

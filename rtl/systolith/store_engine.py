@@ -1,15 +1,17 @@
 """STORE: activation buffer to main memory."""
 
 from amaranth import *
-from amaranth.lib import data, stream
+from amaranth.lib import stream
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.axi import axi_address_layout, axi_write_signature
-from systolith.burst_splitter import BurstSplitter, burst_layout
+from systolith.burst_beats import BurstBeats
+from systolith.burst_splitter import BurstSplitter
 from systolith.dma_errors import DmaErrors
+from systolith.head_buffer import HeadBuffer
 from systolith.ports import ActivationReadPort, DmaError
-from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH, command_layout
+from systolith.shapes import MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
 from systolith.transfer_walker import TransferWalker
 from systolith_spec.registers import ErrorCode
@@ -86,9 +88,7 @@ class StoreEngine(Component):
         m.submodules.walker = walker = TransferWalker(config=config, name="STORE")
         m.submodules.splitter = splitter = BurstSplitter(config=config)
         m.submodules.request = request = StreamBuffer(shape=axi_address_layout())
-        m.submodules.plan = plan = SyncFIFO(
-            width=Shape.cast(burst_layout(config)).width, depth=config.outstanding_reads
-        )
+        m.submodules.plan = plan = BurstBeats(config=config, address=False)
         m.submodules.expected = expected = SyncFIFO(width=MEMORY_WIDTH + 1, depth=config.outstanding_reads)
         connect(m, walker.runs, splitter.runs)
         connect(m, command=flipped(self.command), walker=walker.command)
@@ -102,8 +102,8 @@ class StoreEngine(Component):
             walker.abort.eq(self.abort),
             splitter.abort.eq(self.abort),
             splitter.bursts.ready.eq(expected.w_rdy & request.i.ready),
-            plan.w_en.eq(issue),
-            plan.w_data.eq(Value.cast(burst)),
+            plan.i.valid.eq(issue),
+            plan.i.payload.eq(burst),
             expected.w_en.eq(issue),
             expected.w_data.eq(Cat(burst.address, burst.last)),
             request.i.valid.eq(splitter.bursts.valid & expected.w_rdy),
@@ -119,49 +119,21 @@ class StoreEngine(Component):
         """Read the buffer beat by beat and send what comes back."""
         config = self.config
         step = config.axi_bytes
-        current = Signal(burst_layout(config), reset_less=True)
-        current_valid = Signal()
-        buffer = Signal(ADDRESS_WIDTH, reset_less=True)
-        first_beat = Signal(reset_less=True)
-        last_beat = Signal(reset_less=True)
         credits = Signal(range(_BEATS_IN_FLIGHT + 1), init=_BEATS_IN_FLIGHT)
-        head = data.View(burst_layout(config), plan.r_data)
-        strobe = Signal(step)
+        beat = plan.o.payload
         fire = Signal()
         # A register: the grant of the buffer ends here.
-        m.submodules.read = read = StreamBuffer(shape=ADDRESS_WIDTH)
+        m.submodules.read = read = HeadBuffer(shape=beat.addr.shape())
         m.d.comb += [
-            read.i.payload.eq(buffer),
-            read.i.valid.eq(current_valid & credits.any()),
+            read.i.payload.eq(beat.addr),
+            read.i.valid.eq(plan.o.valid & credits.any()),
+            plan.o.ready.eq(credits.any() & read.i.ready),
             fire.eq(read.i.valid & read.i.ready),
             self.activation.addr.eq(read.o.payload),
             self.activation.valid.eq(read.o.valid),
             read.o.ready.eq(self.activation.ready),
             self.stall_input.eq(self.activation.valid & ~self.activation.ready),
-            plan.r_en.eq(~current_valid | (fire & last_beat)),
-            strobe.eq(
-                Cat(
-                    (~first_beat | (lane >= current.first_lane)) & (~last_beat | (lane <= current.last_lane))
-                    for lane in range(step)
-                )
-            ),
         ]
-        with m.If(fire):
-            m.d.sync += [
-                buffer.eq(buffer + step),
-                first_beat.eq(0),
-                current.len.eq(current.len - 1),
-                last_beat.eq(current.len == 1),
-            ]
-        with m.If(plan.r_en):
-            m.d.sync += [
-                current_valid.eq(plan.r_rdy),
-                current.eq(head),
-                first_beat.eq(1),
-                last_beat.eq(head.len == 0),
-            ]
-            with m.If(plan.r_rdy & head.run_first):
-                m.d.sync += buffer.eq(head.buffer)
         m.d.sync += credits.eq(credits - fire + self.beat)
 
         m.submodules.strobes = strobes = SyncFIFO(width=step + 1, depth=_BEATS_IN_FLIGHT)
@@ -169,7 +141,7 @@ class StoreEngine(Component):
         write = self.axi.w
         m.d.comb += [
             strobes.w_en.eq(fire),
-            strobes.w_data.eq(Cat(strobe, last_beat)),
+            strobes.w_data.eq(Cat(beat.mask, beat.last_beat)),
             beats.w_en.eq(self.activation.data_valid),
             beats.w_data.eq(self.activation.data),
             write.valid.eq(beats.r_rdy),

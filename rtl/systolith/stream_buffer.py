@@ -41,16 +41,21 @@ class StreamBuffer(Component):
         width = Shape.cast(self.shape).width
         slots = [Signal(width, name=f"slot_{index}", reset_less=True) for index in range(2)]
         full = Signal(2)
+        room = Signal(init=1)  # not both full
         write_slot = Signal()
         read_slot = Signal()
         put = self.i.valid & self.i.ready
         take = self.o.valid & self.o.ready
         m.d.comb += [
-            self.i.ready.eq(~full.all()),
+            self.i.ready.eq(room),
             self.o.valid.eq(full.any()),
             Value.cast(self.o.payload).eq(Mux(read_slot, slots[1], slots[0])),
         ]
         m.d.sync += [write_slot.eq(write_slot ^ put), read_slot.eq(read_slot ^ take)]
+        with m.If(put & ~take):
+            m.d.sync += room.eq(~full.any())
+        with m.Elif(take):
+            m.d.sync += room.eq(1)
         for index, slot in enumerate(slots):
             # A free slot may follow the input at any time; only `full` says that it counts.
             with m.If((write_slot == index) & ~full[index]):

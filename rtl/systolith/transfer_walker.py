@@ -5,14 +5,20 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import exact_log2
 
-from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH, command_layout
+from systolith.shapes import MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
 from systolith_spec.dma_timing import burst_bytes
+from systolith_spec.widths import buffer_address_width
 
 __all__ = ["BASE_ALIGNMENT_LOG2", "TransferWalker", "run_layout"]
 
 BASE_ALIGNMENT_LOG2 = 12
 """The base address is a multiple of 2**12, so it does not change alignments."""
+
+
+def _length_width(config):
+    """Bits of the length of a run: up to the whole of a buffer."""
+    return buffer_address_width(config) + 1
 
 
 def run_layout(config):
@@ -28,8 +34,8 @@ def run_layout(config):
         {
             "chunk": MEMORY_WIDTH - chunk_log2,
             "first": chunk_log2,
-            "end": ADDRESS_WIDTH + 1,
-            "buffer": ADDRESS_WIDTH,
+            "end": _length_width(config) + 1,
+            "buffer": buffer_address_width(config),
             "space": 2,
             "last": 1,
         }
@@ -139,11 +145,12 @@ class TransferWalker(Component):
         offset, outer_offset = (
             Signal(MEMORY_WIDTH, name=f"{n}offset", reset_less=True) for n in ("", "outer_")
         )
+        width = buffer_address_width(self.config)
         buffer, outer_buffer = (
-            Signal(ADDRESS_WIDTH, name=f"{n}buffer", reset_less=True) for n in ("", "outer_")
+            Signal(width, name=f"{n}buffer", reset_less=True) for n in ("", "outer_")
         )
         next_offset = Signal(MEMORY_WIDTH)
-        next_buffer = Signal(ADDRESS_WIDTH)
+        next_buffer = Signal(width)
         m.d.comb += [
             last.eq(last_1 & last_2),
             next_offset.eq(
@@ -181,7 +188,7 @@ class TransferWalker(Component):
         chunk_log2 = exact_log2(burst_bytes(config))
         beat_log2 = exact_log2(config.axi_bytes)
         highest = Signal(MEMORY_WIDTH, reset_less=True)
-        length_minus_1 = Signal(ADDRESS_WIDTH, reset_less=True)
+        length_minus_1 = Signal(_length_width(config), reset_less=True)
         limited = Signal(reset_less=True)
         too_long = Signal(reset_less=True)
         with m.If(setup):

@@ -2,11 +2,11 @@
 
 from amaranth import *
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out
 
 from systolith.group_counter import GroupCounter
 from systolith.shapes import command_layout
+from systolith.vector_constants import SLOT_WIDTH
 from systolith.vector_walk import walk_layout
 from systolith_spec.commands import Opcode
 from systolith_spec.vector_timing import VECTOR_COMMANDS_IN_FLIGHT, vector_division
@@ -83,16 +83,19 @@ class VectorDispatcher(Component):
         m = Module()
         channels = self.command.payload.vector.channels
         m.submodules.groups = groups = GroupCounter(lanes=self.config.vector_lanes, width=len(channels))
-        m.submodules.order = order = SyncFIFO(width=1, depth=VECTOR_COMMANDS_IN_FLIGHT)
+        # Commands that have started, oldest first: bit i of `kinds` says whether number i is a PARAMS.
+        order, kinds = (Signal(VECTOR_COMMANDS_IN_FLIGHT, name=name) for name in ("order", "kinds"))
+        room = ~order[-1]
         held = Signal(vector_command_layout(), reset_less=True)
         held_valid, started = Signal(), Signal()
         accept = self.command.valid & self.command.ready
-        is_params = held.vector.opcode == Opcode.PARAMS
+        is_params = Signal(reset_less=True)
         users = [Signal(range(VECTOR_COMMANDS_IN_FLIGHT + 1), name=f"users_{bank}") for bank in range(2)]
         bank = held.vector.bank
         bank_used = Array(count != 0 for count in users)[bank]
         s1_started = Signal()
-        others = s1_started | order.r_rdy
+        slot = Signal(SLOT_WIDTH)
+        others = s1_started | order[0]
         waits = Mux(held.params.softmax, others, bank_used) if self.config.softmax else bank_used
 
         m.d.comb += [
@@ -103,21 +106,25 @@ class VectorDispatcher(Component):
             self.walk.payload.vector.eq(held.vector),
             self.walk.payload.groups.eq(groups.groups),
             self.walk.payload.tail.eq(groups.tail),
+            self.walk.payload.slot.eq(slot),
             self.walk.valid.eq(
                 held_valid
                 & ~is_params
                 & groups.done
-                & order.w_rdy
+                & room
                 & ~(self.loader_busy & (self.loader_alone | (self.loader_bank == bank)))
             ),
             self.loader_command.eq(held.params),
-            self.loader_start.eq(held_valid & is_params & order.w_rdy & ~self.loader_busy & ~waits),
+            self.loader_start.eq(held_valid & is_params & room & ~self.loader_busy & ~waits),
             started.eq((self.walk.valid & self.walk.ready) | self.loader_start),
         ]
         with m.If(accept):
             m.d.sync += [held.eq(self.command.payload), held_valid.eq(1)]
+            m.d.sync += is_params.eq(self.command.payload.vector.opcode == Opcode.PARAMS)
         with m.Elif(started):
             m.d.sync += held_valid.eq(0)
+        with m.If(self.walk.valid & self.walk.ready):
+            m.d.sync += slot.eq(slot + 1)
 
         # The books are kept a cycle late, which no one sees: starts are two cycles apart.
         s1_params, s1_bank = Signal(), Signal()
@@ -126,20 +133,27 @@ class VectorDispatcher(Component):
             more = s1_started & ~s1_params & (s1_bank == index)
             fewer = self.vector_done & (self.vector_bank == index)
             m.d.sync += count.eq(count + more - fewer)
-        self._retire(m, order, s1_started, s1_params)
+        self._retire(m, order, kinds, s1_started, s1_params)
         m.d.comb += self.busy.eq(held_valid | others)
         return m
 
-    def _retire(self, m, order, started, is_params):
+    def _retire(self, m, order, kinds, started, is_params):
         """Count what is done and not yet reported; report it in the order of the starts."""
-        done = {}
-        for name, pulse in (("vector", self.vector_done), ("loader", self.loader_done)):
-            done[name] = Signal(range(VECTOR_COMMANDS_IN_FLIGHT + 1), name=f"{name}_unreported")
-            report = order.r_en & (order.r_data[0] == (name == "loader"))
-            m.d.sync += done[name].eq(done[name] + pulse - report)
-        m.d.comb += [
-            order.w_data.eq(is_params),
-            order.w_en.eq(started),
-            order.r_en.eq(order.r_rdy & Mux(order.r_data[0], done["loader"] != 0, done["vector"] != 0)),
-            self.retire.eq(order.r_en),
+        present = []
+        for name, pulse, own in (("vector", self.vector_done, ~kinds[0]), ("loader", self.loader_done, kinds[0])):
+            count = Signal(range(VECTOR_COMMANDS_IN_FLIGHT + 1), name=f"{name}_unreported")
+            some = Signal(name=f"{name}_some")
+            report = self.retire & own
+            m.d.sync += count.eq(count + pulse - report)
+            with m.If(pulse):
+                m.d.sync += some.eq(1)
+            with m.Elif(report):
+                m.d.sync += some.eq(count != 1)
+            present.append(some)
+        m.d.comb += self.retire.eq(order[0] & Mux(kinds[0], present[1], present[0]))
+        # A start goes to all free places: to the first of them, the others do not count.
+        left, left_kinds = Mux(self.retire, order[1:], order), Mux(self.retire, kinds[1:], kinds)
+        m.d.sync += [
+            order.eq(Mux(started, Cat(Const(1, 1), left), left)),
+            kinds.eq((left_kinds & left) | Mux(is_params, ~left, 0)),
         ]

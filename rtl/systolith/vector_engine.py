@@ -6,11 +6,10 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.accumulator_buffer import AccumulatorReadPort
+from systolith.head_buffer import HeadBuffer
 from systolith.parameter_loader import ParameterLoader
 from systolith.ports import ActivationReadPort, ActivationWritePort, ParameterReadPort
-from systolith.shapes import ADDRESS_WIDTH
 from systolith.softmax_loader import SoftmaxLoader
-from systolith.stream_buffer import StreamBuffer
 from systolith.vector_dispatcher import VectorDispatcher, vector_command_layout
 from systolith.vector_element import destination_layout, element_layout
 from systolith.vector_pipeline import VectorPipeline
@@ -98,6 +97,10 @@ class VectorEngine(Component):
         connect(m, dispatcher=dispatcher.walk, walk=walk.command)
         m.d.comb += [
             pipeline.operands.eq(loader.operands),
+            # Written until the walk takes the command, so that its ready need not come this far.
+            pipeline.starting.eq(dispatcher.walk.valid),
+            pipeline.command.eq(dispatcher.walk.payload.vector),
+            pipeline.slot.eq(dispatcher.walk.payload.slot),
             self.retire.eq(dispatcher.retire),
             self.busy.eq(dispatcher.busy),
         ]
@@ -147,8 +150,8 @@ class VectorEngine(Component):
         issue = accesses.payload.issue
         element = issue.element
         source = element.source if config.pooling else Const(0)
-        m.submodules.request = request = StreamBuffer(
-            shape=data.StructLayout({"source": 1, "addr": ADDRESS_WIDTH})
+        m.submodules.request = request = HeadBuffer(
+            shape=data.StructLayout({"source": 1, "addr": len(accesses.payload.addr)})
         )
         credits = Signal(range(depth + 1), init=depth)
         returned, write_idle, drained = Signal(), Signal(), Signal()

@@ -9,12 +9,25 @@ from systolith.lane_tables import LaneTables
 from systolith.operand_scaler import OperandScaler
 from systolith.parameter_loader import OperandScale
 from systolith.requantizer import Requantizer
+from systolith.shapes import command_layout
+from systolith.vector_constants import SLOT_WIDTH, VectorConstants
 from systolith.vector_element import element_layout
 
 __all__ = ["VectorPipeline"]
 
 # Operand scale that leaves an operand as it is: 2**20 * 2**30 / 2**31 / 2**19.
 _IDENTITY = {"multiplier": 1 << 30, "right": 19}
+
+
+def _reduction_layout(config):
+    """What the reduction and the stages behind it must know about an element."""
+    element = element_layout(config)
+    return data.StructLayout(
+        {
+            **{name: element[name].shape for name in ("first", "last", "bank", "group", "slot")},
+            "maximum_reduce": 1,
+        }
+    )
 
 
 class VectorPipeline(Component):
@@ -38,6 +51,10 @@ class VectorPipeline(Component):
         Bytes read, for an activation source.
     accumulators : ``In(ArrayLayout(signed(32), cols))``
         Entry read, for an accumulator source.
+    starting : ``In(1)``
+        A VECTOR ``command`` may begin: keep its constants in ``slot``. Its elements follow later.
+    slot : ``In(SLOT_WIDTH)``
+    command : ``In(command_layout("VECTOR"))``
     operands : ``In(ArrayLayout(ArrayLayout(OperandScale, 2), 2))``
         Operand scales, indexed by bank and operand.
     active : ``Out(1)``
@@ -60,6 +77,9 @@ class VectorPipeline(Component):
                 "element": In(element_layout(config)),
                 "activations": In(data.ArrayLayout(signed(8), lanes)),
                 "accumulators": In(data.ArrayLayout(signed(32), config.cols)),
+                "starting": In(1),
+                "slot": In(SLOT_WIDTH),
+                "command": In(command_layout("VECTOR")),
                 "operands": In(data.ArrayLayout(data.ArrayLayout(OperandScale, 2), 2)),
                 "active": Out(1),
                 **{
@@ -88,26 +108,28 @@ class VectorPipeline(Component):
 
     def elaborate(self, platform):
         m = Module()
+        m.submodules.constants = constants = VectorConstants()
+        m.d.comb += [
+            constants.write.eq(self.starting),
+            constants.write_slot.eq(self.slot),
+            constants.command.eq(self.command),
+        ]
+        layout = _reduction_layout(self.config)
         source = self.element.source if self.config.pooling else Const(0)
-        s0_accumulator_valid = Signal()
-        s0_element = Signal.like(self.element, reset_less=True)
-        m.d.sync += [s0_accumulator_valid.eq(self.valid & ~source), s0_element.eq(self.element)]
+        valid, element = Signal(name="s0_accumulator_valid"), Signal(layout, name="s0_element", reset_less=True)
+        m.d.sync += valid.eq(self.valid & ~source)
+        # A single element is not compared with any.
+        m.d.sync += [element[name].eq(self.element[name]) for name, _ in layout if name != "maximum_reduce"]
         sums = self._select_columns(m)
-        valid, element = s0_accumulator_valid, s0_element
         if self.config.pooling:
-            activation_valid, activation_element, activations = self._prepare_activations(m)
+            activation_valid, activation_element, activations = self._prepare_activations(m, constants)
             valid = valid | activation_valid
-            element = Mux(activation_valid, activation_element.as_value(), s0_element.as_value())
+            element = layout(Mux(activation_valid, activation_element.as_value(), element.as_value()))
             sums = [
                 Mux(activation_valid, activation, total)
                 for activation, total in zip(activations, sums, strict=True)
             ]
-        self._reduce(
-            m,
-            valid,
-            data.View(element_layout(self.config), element) if self.config.pooling else element,
-            sums,
-        )
+        self._reduce(m, constants, valid, element, sums)
         return m
 
     def _select_columns(self, m):
@@ -122,15 +144,19 @@ class VectorPipeline(Component):
             selected.append(s0_sum)
         return selected
 
-    def _prepare_activations(self, m):
+    def _prepare_activations(self, m, constants):
         """Pad, subtract the zero point and scale; returns valid, element and one value per lane."""
-        element = self.element
+        element, command = self.element, constants.operand
+        m.d.comb += constants.operand_slot.eq(element.slot)
         s0_valid = Signal()
         s0_operand = Signal(OperandScale, reset_less=True)
         s0_zero = Signal(signed(8), reset_less=True)
-        m.d.sync += [s0_valid.eq(self.valid & element.source), s0_zero.eq(element.zero)]
+        m.d.sync += [
+            s0_valid.eq(self.valid & element.source),
+            s0_zero.eq(Mux(command.operand_scale & element.odd, command.zero_b, command.zero_a)),
+        ]
         banks = Array(Array([self.operands[bank][0], self.operands[bank][1]]) for bank in range(2))
-        with m.If(element.operand_scale):
+        with m.If(command.operand_scale):
             m.d.sync += s0_operand.eq(banks[element.bank][element.odd])
         with m.Else():
             m.d.sync += s0_operand.eq(Const(_IDENTITY, OperandScale))
@@ -140,7 +166,7 @@ class VectorPipeline(Component):
             s0_value = Signal(signed(8), name=f"s0_value_{lane}", reset_less=True)
             s1_value = Signal(signed(9), name=f"s1_value_{lane}", reset_less=True)
             m.d.sync += [
-                s0_value.eq(Mux(element.mask[lane], self.activations[lane], element.pad)),
+                s0_value.eq(Mux(element.mask[lane], self.activations[lane], command.pad)),
                 s1_value.eq(s0_value - s0_zero),
             ]
             values.append(s1_value)
@@ -166,29 +192,30 @@ class VectorPipeline(Component):
             m.d.sync += delayed.eq(valids[-1])
             valids.append(delayed)
         m.d.comb += self.active.eq(Cat(valids).any())
-        delayed = delay(m, element, depth, name="activation_element")
-        return valids[-1], data.View(element_layout(self.config), delayed), values
+        layout = _reduction_layout(self.config)
+        fields = {name: element[name] for name, _ in layout if name != "maximum_reduce"}
+        fields = Cat(*fields.values(), command.maximum_reduce)
+        return valids[-1], layout(delay(m, fields, depth, name="activation_element")), values
 
-    def _reduce(self, m, valid, element, values):
+    def _reduce(self, m, constants, valid, element, values):
         """Register the elements, reduce them, and requantize what leaves the reduction."""
         lanes = self.config.vector_lanes
         m.submodules.tables = tables = self._tables
         m.submodules.requantizer = requantizer = Requantizer(
             lanes=lanes, multiplier_style=self.config.multiplier_style
         )
-        e_element = Signal(element_layout(self.config), reset_less=True)
+        e_slot = Signal(SLOT_WIDTH, reset_less=True)
         e_load, e_add, e_compare, e_last = Signal(), Signal(), Signal(), Signal()
         r_valid = Signal()
-        r_control = Signal.like(element.control, reset_less=True)
         m.d.sync += [
-            e_element.eq(element),
+            e_slot.eq(element.slot),
             e_load.eq(valid & element.first),
             e_add.eq(valid & ~element.first & ~element.maximum_reduce),
             e_compare.eq(valid & ~element.first & element.maximum_reduce),
             e_last.eq(valid & element.last),
             r_valid.eq(e_last),
-            r_control.eq(e_element.control),
         ]
+        self._control(m, constants, requantizer, e_slot)
         # Only activations are compared: a reduction of accumulators has one element.
         width = 30 if self.config.residual_add else 9
         for lane, value in enumerate(values):
@@ -211,10 +238,24 @@ class VectorPipeline(Component):
                 for name in ("w_addr", "w_lanes", "w_bias_en", "w_scale_en", "w_bias", "w_scale")
             ),
             requantizer.valid.eq(r_valid),
-            requantizer.control.eq(r_control),
             requantizer.biases.eq(tables.biases),
             *(requantizer.multipliers[lane].eq(tables.scales[lane].multiplier) for lane in range(lanes)),
             *(requantizer.exponents[lane].eq(tables.scales[lane].exponent) for lane in range(lanes)),
             self.results_valid.eq(requantizer.results_valid),
             self.results.eq(requantizer.results),
         ]
+
+    def _control(self, m, constants, requantizer, e_slot):
+        """Give the requantizer the constants of the command, each group in its cycle."""
+        offset_slot = delay(m, e_slot, requantizer.zero_cycle, name="offset_slot")
+        m.d.comb += [
+            constants.rule_slot.eq(e_slot),
+            constants.offset_slot.eq(offset_slot),
+            constants.clamp_slot.eq(delay(m, offset_slot, 1, name="clamp_slot")),
+        ]
+        assert requantizer.clamp_cycle == requantizer.zero_cycle + 1
+        for group in (constants.rule, constants.offset, constants.clamp):
+            for name, field in group.shape():
+                register = Signal(field.shape, name=f"r_{name}", reset_less=True)
+                m.d.sync += register.eq(group[name])
+                m.d.comb += getattr(requantizer, name).eq(register)

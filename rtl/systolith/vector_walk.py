@@ -3,29 +3,21 @@
 from amaranth import *
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
-from amaranth.utils import bits_for
+from amaranth.utils import bits_for, ceil_log2
 
-from systolith.shapes import ADDRESS_WIDTH, command_layout
+from systolith.shapes import command_layout
+from systolith.vector_constants import SLOT_WIDTH
 from systolith.vector_element import issue_layout
 from systolith.window import Level, WindowWalker
 from systolith.window_access import WindowAccess
+from systolith_spec.widths import byte_coordinate_width, row_bytes_width
 
 __all__ = ["VectorWalk", "walk_layout"]
 
 _CONSTANTS = (
     "source",
-    "maximum_reduce",
-    "operand_scale",
-    "bias_follows_sign",
-    "rounding",
     "bank",
     "fence",
-    "pad",
-    "zero_a",
-    "zero_b",
-    "zero_out",
-    "minimum",
-    "maximum",
     "rows",
     "row_bytes",
     "block_step",
@@ -35,12 +27,13 @@ _CONSTANTS = (
 
 
 def walk_layout(config):
-    """A VECTOR command with its number of groups and the lanes of the last group."""
+    """A VECTOR command with its number of groups, the lanes of the last group and the slot of its constants."""
     return data.StructLayout(
         {
             "vector": command_layout("VECTOR"),
-            "groups": ADDRESS_WIDTH,
+            "groups": row_bytes_width(config),
             "tail": bits_for(config.vector_lanes),
+            "slot": SLOT_WIDTH,
         }
     )
 
@@ -60,18 +53,20 @@ class VectorWalk(Component):
     -------
     command : ``In(stream.Signature(walk_layout(config)))``
         The payload should come from registers.
-    o : ``Out(stream.Signature(StructLayout({"addr": 24, "issue": issue_layout(config)})))``
+    o : ``Out(stream.Signature(StructLayout({"addr": ..., "issue": issue_layout(config)})))``
         ``addr`` is a byte address or an accumulator entry.
     """
 
     def __init__(self, *, config):
         self._config = config
+        # Of bytes in the activation buffer or entries in the accumulator buffer.
+        self._address_width = ceil_log2(max(config.activation_bytes, config.accumulator_entries))
         super().__init__(
             {
                 "command": In(stream.Signature(walk_layout(config))),
                 "o": Out(
                     stream.Signature(
-                        data.StructLayout({"addr": ADDRESS_WIDTH, "issue": issue_layout(config)})
+                        data.StructLayout({"addr": self._address_width, "issue": issue_layout(config)})
                     )
                 ),
             }
@@ -95,13 +90,16 @@ class VectorWalk(Component):
         constants = data.StructLayout(
             {
                 **{name: vector.shape()[name].shape for name in _CONSTANTS},
+                "row_bytes": row_bytes_width(config),
                 "tail": bits_for(config.vector_lanes),
+                "slot": SLOT_WIDTH,
             }
         )
+        group_width = row_bytes_width(config)
         levels = [
             Level(name="y", kind="row"),
             Level(name="x", kind="byte"),
-            Level(name="group", kind="byte", step=config.vector_lanes, count_width=ADDRESS_WIDTH, index=True),
+            Level(name="group", kind="byte", step=config.vector_lanes, count_width=group_width, index=True),
             Level(name="ky", kind="row", count_width=8, row_step_width=8),
             Level(name="kx", kind="byte", count_width=8, index=True),
         ]
@@ -110,7 +108,12 @@ class VectorWalk(Component):
                 Level(name=level.name, kind="plain", count_width=level.count_width, index=level.index)
                 for level in levels[:3]
             ]
-        m.submodules.walker = walker = WindowWalker(levels=levels, context_shape=constants)
+        m.submodules.walker = walker = WindowWalker(
+            levels=levels,
+            address_width=self._address_width,
+            byte_width=byte_coordinate_width(config),
+            context_shape=constants,
+        )
         m.d.comb += [
             walker.command.valid.eq(self.command.valid),
             self.command.ready.eq(walker.command.ready),
@@ -124,98 +127,87 @@ class VectorWalk(Component):
                 ),
             ),
             *(walker.command.payload.context[name].eq(vector[name]) for name in _CONSTANTS),
-            walker.command.payload.context.tail.eq(self.command.payload.tail),
+            *(walker.command.payload.context[name].eq(self.command.payload[name]) for name in ("tail", "slot")),
         ]
         # The counters are loaded whenever the walker may take a command: no need to look at command.valid.
-        step, *_ = self._flags(walker)
-        load = step & (~walker.o.valid | walker.o.payload.last.as_value().all())
-        entry, column_group = self._count_entries(m, walker, load)
-        addr = self._count_destinations(m, walker, load)
+        fresh = walker.o.payload.over.y | ~walker.o.valid
+        entry, column_group = self._count_entries(m, walker, fresh)
+        addr = self._count_destinations(m, walker, fresh)
         issue = self._describe(m, walker, addr, column_group)
         self._address(m, walker, entry, issue)
         return m
 
     def _flags(self, walker):
-        """Position (if any) consumed, end of reduction, last group, last pixel of the row, last row."""
-        last = walker.o.payload.last
+        """Position (if any) consumed; its reduction, its pixel, its row and all rows are complete."""
+        over = walker.o.payload.over
         step = walker.o.ready | ~walker.o.valid
-        end = last.ky & last.kx if self.config.pooling else Const(1)
-        return step, end, last.group, last.x, last.y
+        return step, over.ky if self.config.pooling else Const(1), over.group, over.x, over.y
 
-    def _count_entries(self, m, walker, load):
+    def _count_entries(self, m, walker, fresh):
         """Accumulator entry of the position and group within it."""
         blocks = self.config.cols // self.config.vector_lanes
         entry, pixel = Signal(16, reset_less=True), Signal(16, reset_less=True)
         column_group = Signal(range(blocks), reset_less=True)
-        step, end, last_group, _, _ = self._flags(walker)
+        step, end, pixel_over, _, _ = self._flags(walker)
         next_pixel = (pixel + 1)[:16]
-        with m.If(load):
-            base = self.command.payload.vector.base
-            m.d.sync += [entry.eq(base), pixel.eq(base), column_group.eq(0)]
-        with m.Elif(step & end):
-            with m.If(last_group):
+        with m.If(step):
+            with m.If(fresh):
+                base = self.command.payload.vector.base
+                m.d.sync += [entry.eq(base), pixel.eq(base), column_group.eq(0)]
+            with m.Elif(pixel_over):
                 m.d.sync += [pixel.eq(next_pixel), entry.eq(next_pixel), column_group.eq(0)]
-            with m.Elif(column_group == blocks - 1):
+            with m.Elif(end & (column_group == blocks - 1)):
                 m.d.sync += [entry.eq(entry + walker.o.payload.context.block_step), column_group.eq(0)]
-            with m.Else():
+            with m.Elif(end):
                 m.d.sync += column_group.eq(column_group + 1)
         return entry, column_group
 
-    def _count_destinations(self, m, walker, load):
+    def _count_destinations(self, m, walker, fresh):
         """Address of the result of the position."""
         context = walker.o.payload.context
+        width = ceil_log2(self.config.activation_bytes)
         row, pixel, addr = (
-            Signal(ADDRESS_WIDTH, name=f"destination_{name}", reset_less=True)
+            Signal(width, name=f"destination_{name}", reset_less=True)
             for name in ("row", "pixel", "addr")
         )
-        step, end, last_group, last_x, _ = self._flags(walker)
-        next_row = (row + context.destination_y)[:ADDRESS_WIDTH]
-        next_pixel = (pixel + context.destination_x)[:ADDRESS_WIDTH]
-        with m.If(load):
-            start = self.command.payload.vector.destination
-            m.d.sync += [row.eq(start), pixel.eq(start), addr.eq(start)]
-        with m.Elif(step & end):
-            with m.If(~last_group):
-                m.d.sync += addr.eq(addr + self.config.vector_lanes)
-            with m.Elif(~last_x):
-                m.d.sync += [pixel.eq(next_pixel), addr.eq(next_pixel)]
-            with m.Else():
+        step, end, pixel_over, row_over, _ = self._flags(walker)
+        next_row = (row + context.destination_y)[:width]
+        next_pixel = (pixel + context.destination_x)[:width]
+        with m.If(step):
+            with m.If(fresh):
+                start = self.command.payload.vector.destination
+                m.d.sync += [row.eq(start), pixel.eq(start), addr.eq(start)]
+            with m.Elif(row_over):
                 m.d.sync += [row.eq(next_row), pixel.eq(next_row), addr.eq(next_row)]
+            with m.Elif(pixel_over):
+                m.d.sync += [pixel.eq(next_pixel), addr.eq(next_pixel)]
+            with m.Elif(end):
+                m.d.sync += addr.eq(addr + self.config.vector_lanes)
         return addr
 
     def _describe(self, m, walker, addr, column_group):
         """Everything about the position but its address and mask."""
         position = walker.o.payload
         context = position.context
-        _, end, last_group, last_x, last_y = self._flags(walker)
+        _, end, _, _, over = self._flags(walker)
         issue = Signal(issue_layout(self.config))
         element, destination = issue.element, issue.destination
         m.d.comb += [
             issue.fence.eq(context.fence & position.first.as_value().all()),
-            *(
-                element[name].eq(context[name])
-                for name in ("source", "maximum_reduce", "operand_scale", "bank", "pad")
-            ),
+            *(element[name].eq(context[name]) for name in ("source", "bank", "slot")),
             element.first.eq(1),
             element.last.eq(end),
-            element.zero.eq(context.zero_a),
             element.group.eq(position.index.group),
             element.column_group.eq(column_group),
-            *(
-                element.control[name].eq(context[name])
-                for name in ("rounding", "bias_follows_sign", "zero_out", "minimum", "maximum")
-            ),
             destination.addr.eq(addr),
-            destination.lanes.eq(Mux(last_group, context.tail, self.config.vector_lanes)),
+            destination.lanes.eq(Mux(position.last.group, context.tail, self.config.vector_lanes)),
             destination.bank.eq(context.bank),
-            destination.command_last.eq(end & last_group & last_x & last_y),
+            destination.command_last.eq(over),
         ]
         if self.config.pooling:
-            odd = position.index.kx[0]
             m.d.comb += [
                 element.first.eq(position.first.ky & position.first.kx),
-                element.odd.eq(odd),
-                element.zero.eq(Mux(context.operand_scale & odd, context.zero_b, context.zero_a)),
+                element.odd.eq(position.index.kx[0]),
             ]
         return issue
 
@@ -231,7 +223,10 @@ class VectorWalk(Component):
             ]
             return
         m.submodules.access = access = WindowAccess(
-            lanes=self.config.vector_lanes, context_shape=issue_layout(self.config)
+            lanes=self.config.vector_lanes,
+            address_width=self._address_width,
+            byte_width=byte_coordinate_width(self.config),
+            context_shape=issue_layout(self.config),
         )
         byte_address = position.context.source
         m.d.comb += [

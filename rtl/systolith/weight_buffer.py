@@ -55,6 +55,7 @@ class WeightBuffer(Component):
             lane_width=8 * unit,
             rows=config.weight_bytes // word,
             rotate_writes=False,
+            style=config.multiplier_style,
         )
         beats_log2 = exact_log2(word // beat)
         slot = self.write.addr[exact_log2(beat) :][:beats_log2]

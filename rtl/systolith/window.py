@@ -81,7 +81,8 @@ class WindowWalker(Component):
         ``<name>_row_step`` and ``<name>_addr_step``, or ``<name>_byte_step``; ``context``.
     o : ``Out(stream.Signature(position_shape))``
         Positions: ``row``, ``row_addr``, ``byte``, ``first.<name>`` and ``last.<name>`` (the level is at its
-        first or last iteration), ``index.<name>`` for levels with ``index``, ``context``.
+        first or last iteration), ``over.<name>`` (it and all levels inside are at their last),
+        ``index.<name>`` for levels with ``index``, ``context``.
 
     Raises
     ------
@@ -118,6 +119,7 @@ class WindowWalker(Component):
             "byte": signed(byte_width),
             "first": flags,
             "last": flags,
+            "over": flags,
             "index": data.StructLayout({level.name: level.count_width for level in levels if level.index}),
             "context": context_shape,
         })
@@ -169,66 +171,86 @@ class WindowWalker(Component):
         m = Module()
         command, held = self.command.payload, Signal(self.command_shape, reset_less=True)
         active, proceed, fresh = Signal(), Signal(), Signal()
-        last = Signal(self.position_shape["last"].shape, reset_less=True)
+        final = self.o.payload.over[self.levels[0].name]
         m.d.comb += [
             self.o.valid.eq(active),
             # Registers change when a position has been taken or there is none; only then is o.ready looked at.
             proceed.eq(self.o.ready | ~active),
-            fresh.eq(~active | last.as_value().all()),
+            fresh.eq(~active | final),
             self.command.ready.eq(proceed & fresh),
-            self.o.payload.last.eq(last),
             self.o.payload.context.eq(held.context),
         ]
         with m.If(proceed & fresh):
             m.d.sync += [active.eq(self.command.valid), held.eq(command)]
 
-        # advance[i]: level i takes a step. inner: all levels inside the one looked at are at their end.
-        advance, inner = [], Const(1, 1)
-        for level in reversed(self.levels):
-            advance.insert(0, inner & ~last[level.name])
-            inner = inner & last[level.name]
-        inside = Const(1, 1)
-        for level in reversed(self.levels):
-            self._count(m, level, command, proceed, fresh, inside, last)
-            inside = inside & last[level.name]
-        self._walk(m, "row", "row_step", "first_row", self.o.payload.row, held, proceed, fresh, advance)
-        self._walk(m, "row", "addr_step", "base", self.o.payload.row_addr, held, proceed, fresh, advance)
-        self._walk(m, "byte", "byte_step", "first_byte", self.o.payload.byte, held, proceed, fresh, advance)
+        step = self._flags(m, command, proceed, fresh)
+        self._walk(m, "row", "row_step", "first_row", self.o.payload.row, held, proceed, fresh, step)
+        self._walk(m, "row", "addr_step", "base", self.o.payload.row_addr, held, proceed, fresh, step)
+        self._walk(m, "byte", "byte_step", "first_byte", self.o.payload.byte, held, proceed, fresh, step)
         return m
 
-    def _count(self, m, level, command, proceed, fresh, step, last):
-        """Count the iterations of a level; derive its flags one iteration ahead, so that they are registers.
+    def _flags(self, m, command, proceed, fresh):
+        """Count the levels; return for each whether it takes a step, provided that none outside of it does.
+
+        Whether all levels inside a level are at their last iteration (``inside``, the ``over`` of the next level) is
+        a register, like everything that selects the next position. It is found from the position before: of the
+        levels with more than one iteration the innermost must be one step before its last, all others at it. When
+        the levels inside restart, they are at their last iteration if each has a single one (``alone``).
+        """
+        step = []
+        inside = alone = single = settled = Const(1, 1)
+        for level in reversed(self.levels):
+            over = Signal(name=f"{level.name}_over", reset_less=True)
+            m.d.comb += self.o.payload.over[level.name].eq(over)
+            only, next_last = self._count(m, level, command, proceed, fresh, inside, over)
+            step.insert(0, inside)
+            single = single & (command[f"{level.name}_count"] == 1)
+            settled = settled & Mux(alone & ~only, next_last, self.o.payload.last[level.name])
+            # From here on for the level outside: "inside" includes this one.
+            inside, alone = over, Signal(name=f"{level.name}_alone", reset_less=True)
+            with m.If(proceed):
+                with m.If(fresh):
+                    m.d.sync += [inside.eq(single), alone.eq(single)]
+                with m.Else():
+                    m.d.sync += inside.eq(Mux(inside, alone, settled))
+        return step
+
+    def _count(self, m, level, command, proceed, fresh, step, restart):
+        """Count the iterations of a level; derive its flags ahead, so that they are registers.
 
         ``step``: all levels inside are at their end. The level takes a step then, or restarts if it is at its end
-        too: when everything is at its end, ``fresh`` comes first, so the levels outside need not be looked at.
+        too (``restart``). When everything is at its end, ``fresh`` comes first.
+        Returns "there is one iteration only" and "the next iteration is the last".
         """
-        count = command[f"{level.name}_count"]
-        left = Signal(level.count_width, name=f"{level.name}_left", reset_less=True)
-        left_init = Signal(level.count_width, name=f"{level.name}_left_init", reset_less=True)
-        only = Signal(name=f"{level.name}_only", reset_less=True)
-        first = Signal(name=f"{level.name}_first", reset_less=True)
-        outer = Signal(name=f"{level.name}_restart")
-        m.d.comb += [outer.eq(step & last[level.name]), self.o.payload.first[level.name].eq(first)]
+        count, width = command[f"{level.name}_count"], level.count_width
+        left = Signal(width, name=f"{level.name}_left", reset_less=True)
+        left_init = Signal(width, name=f"{level.name}_left_init", reset_less=True)
+        # The first iteration is the last; the second is.
+        only, pair = (Signal(name=f"{level.name}_{flag}", reset_less=True) for flag in ("only", "pair"))
+        first, last, next_last = (
+            Signal(name=f"{level.name}_{flag}", reset_less=True) for flag in ("first", "last", "next_last"))
+        m.d.comb += [self.o.payload.first[level.name].eq(first), self.o.payload.last[level.name].eq(last)]
         with m.If(proceed):
             with m.If(fresh):
                 m.d.sync += [
-                    left.eq(count - 1), left_init.eq(count - 1), only.eq(count == 1), first.eq(1),
-                    last[level.name].eq(count == 1),
+                    left.eq(count - 1), left_init.eq(count - 1), first.eq(1), last.eq(count == 1), only.eq(count == 1),
+                    next_last.eq(count == 2), pair.eq(count == 2),
                 ]
-            with m.Elif(outer):
-                m.d.sync += [left.eq(left_init), last[level.name].eq(only), first.eq(1)]
+            with m.Elif(restart):
+                m.d.sync += [left.eq(left_init), first.eq(1), last.eq(only), next_last.eq(pair)]
             with m.Elif(step):
-                m.d.sync += [left.eq(left - 1), last[level.name].eq(left == 1), first.eq(0)]
+                m.d.sync += [left.eq(left - 1), first.eq(0), last.eq(next_last), next_last.eq(left == 2)]
         if level.index:
-            index = Signal(level.count_width, name=f"{level.name}_index", reset_less=True)
+            index = Signal(width, name=f"{level.name}_index", reset_less=True)
             m.d.comb += self.o.payload.index[level.name].eq(index)
             with m.If(proceed):
-                with m.If(fresh | outer):
+                with m.If(fresh | restart):
                     m.d.sync += index.eq(0)
                 with m.Elif(step):
                     m.d.sync += index.eq(index + 1)
+        return only, next_last
 
-    def _walk(self, m, kind, step_name, start_name, result, held, proceed, fresh, advance):
+    def _walk(self, m, kind, step_name, start_name, result, held, proceed, fresh, step):
         """Keep the coordinate ``result`` at each level of ``kind``."""
         # Value from which everything inside the level looked at restarts: the enclosing level's own.
         shape = held[start_name].shape()
@@ -236,15 +258,15 @@ class WindowWalker(Component):
         candidates = []
         for position, level in enumerate(self.levels):
             if level.kind != kind:
-                candidates.append((advance[position], enclosing))
+                candidates.append((step[position], enclosing))
                 continue
-            step = level.step if level.step is not None else held[f"{level.name}_{step_name}"]
+            size = level.step if level.step is not None else held[f"{level.name}_{step_name}"]
             value = Signal(shape, name=f"{level.name}_{start_name}", reset_less=True)
-            candidates.append((advance[position], (value + step)[:len(value)]))
+            candidates.append((step[position], (value + size)[:len(value)]))
             with m.If(proceed):
                 with m.If(fresh):
                     m.d.sync += value.eq(self.command.payload[start_name])
-                for chosen, candidate in reversed(candidates):
+                for chosen, candidate in candidates:
                     with m.Elif(chosen):
                         m.d.sync += value.eq(candidate)
             enclosing = value

@@ -2,11 +2,11 @@
 
 from amaranth import *
 from amaranth.lib import data, stream
-from amaranth.lib.wiring import Component, In, Out
+from amaranth.lib.wiring import Component, In, Out, connect, flipped
 from amaranth.utils import bits_for
 
 from systolith.shapes import ADDRESS_WIDTH
-from systolith.skid_buffer import SkidBuffer
+from systolith.stream_buffer import StreamBuffer
 from systolith.window import BYTE_WIDTH, ROW_WIDTH
 
 __all__ = ["WindowAccess"]
@@ -17,8 +17,8 @@ class WindowAccess(Component):
 
     Lane ``l`` of a position is byte ``byte + l`` of its row; it is inside when ``0 <= byte + l < row_bytes`` and
     ``0 <= row < rows``. Three stages: (1) address and distances to the ends of the row, (2) distances clipped
-    to the number of lanes, (3) mask. A skid buffer before the third, whose registers are the outputs, cuts the
-    path from ``o.ready`` to ``i.ready``. One position per cycle.
+    to the number of lanes, (3) mask, into a two-deep buffer that cuts the path from ``o.ready`` to ``i.ready``. One
+    position per cycle.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ class WindowAccess(Component):
     address_width : int
         Bits of the address; addition is modulo ``2 ** address_width``.
     row_width, byte_width : int
-        Bits of the signed coordinates, as in :class:`~systolith.window.WindowWalker`.
+        Bits of the signed coordinates, as in :class:`~systolith.window.WindowWalker`; ``row_bytes`` has one less
+        than a byte coordinate.
     context_shape : shape-like
         Data that stays with a position.
 
@@ -50,7 +51,7 @@ class WindowAccess(Component):
         self._context_shape = context_shape
         self._position_shape = data.StructLayout({
             "row": signed(row_width), "row_addr": unsigned(address_width), "byte": signed(byte_width),
-            "rows": unsigned(16), "row_bytes": unsigned(ADDRESS_WIDTH), "context": context_shape,
+            "rows": unsigned(16), "row_bytes": unsigned(byte_width - 1), "context": context_shape,
         })
         self._access_shape = data.StructLayout({
             "addr": unsigned(address_width), "mask": unsigned(lanes), "context": context_shape,
@@ -81,21 +82,24 @@ class WindowAccess(Component):
             "addr": len(self.i.payload.row_addr), "before": range(self.lanes + 1), "end": range(self.lanes + 1),
             "context": self._context_shape,
         })
-        m.submodules.skid = skid = SkidBuffer(shape=s2_shape)
+        m.submodules.s3 = s3 = StreamBuffer(shape=self.access_shape)
         proceed, s1_valid, s2_valid = Signal(), Signal(), Signal()
         s1_context = Signal(self._context_shape, reset_less=True)
         s2 = Signal(s2_shape, reset_less=True)
+        connect(m, s3=s3.o, outside=flipped(self.o))
         m.d.comb += [
-            proceed.eq(~s2_valid | skid.i.ready),
+            # A register; bubbles wait like anything else.
+            proceed.eq(s3.i.ready),
             self.i.ready.eq(proceed),
-            skid.i.valid.eq(s2_valid),
-            skid.i.payload.eq(s2),
+            s3.i.valid.eq(s2_valid),
+            s3.i.payload.addr.eq(s2.addr),
+            s3.i.payload.context.eq(s2.context),
+            *(s3.i.payload.mask[lane].eq((s2.before <= lane) & (lane < s2.end)) for lane in range(self.lanes)),
         ]
         with m.If(proceed):
             m.d.sync += [s1_valid.eq(self.i.valid), s2_valid.eq(s1_valid)]
             m.d.sync += [s1_context.eq(self.i.payload.context), s2.context.eq(s1_context)]
         self._measure(m, proceed, s2)
-        self._mask(m, skid.o)
         return m
 
     def _measure(self, m, proceed, s2):
@@ -132,22 +136,3 @@ class WindowAccess(Component):
             m.d.comb += end.eq(s1_left[:lane_bits])
         with m.If(proceed):
             m.d.sync += [s2.addr.eq(s1_addr), s2.before.eq(s1_before), s2.end.eq(end)]
-
-    def _mask(self, m, bounds):
-        """Stage 3: thermometer decoder, output registers."""
-        s3_valid = Signal()
-        s3_access = Signal(self.access_shape, reset_less=True)
-        m.d.comb += [
-            bounds.ready.eq(~s3_valid | self.o.ready),
-            self.o.valid.eq(s3_valid),
-            self.o.payload.eq(s3_access),
-        ]
-        with m.If(bounds.ready):
-            m.d.sync += [
-                s3_valid.eq(bounds.valid),
-                s3_access.addr.eq(bounds.payload.addr),
-                s3_access.context.eq(bounds.payload.context),
-            ]
-            for lane in range(self.lanes):
-                m.d.sync += s3_access.mask[lane].eq(
-                    (bounds.payload.before <= lane) & (lane < bounds.payload.end))

@@ -11,7 +11,8 @@ Conventions used by the field descriptions
   rows of ``row_bytes`` valid bytes each. The walk visits (row, byte) coordinates; byte lanes outside
   ``0 <= byte < row_bytes`` or in a row outside ``0 <= row < rows`` read as ``pad`` (the zero point).
   ``base`` is the buffer address of byte 0 of row ``first_row`` (so it already contains
-  ``first_row * row pitch``); address arithmetic is modulo 2**24.
+  ``first_row * row pitch``); address arithmetic is modulo 2**24. All bytes of a walk lie within
+  twice the size of the activation buffer on both sides of byte 0 (`widths`).
 """
 
 import struct
@@ -137,7 +138,7 @@ _WINDOW = (
     _f("rows", 2, 16, 16, "rows of the slab"),
     _f("first_byte", 3, 0, 24, "byte in the row of the first output column at kernel column 0; negative in the "
                                "left padding", signed=True),
-    _f("row_bytes", 4, 0, 24, "valid bytes of a row"),
+    _f("row_bytes", 4, 0, 24, "valid bytes of a row, less than twice the activation buffer"),
     _f("y_count", 5, 0, 16, "output rows"),
     _f("y_row_step", 5, 16, 16, "input rows from one output row to the next (stride)"),
     _f("y_addr_step", 6, 0, 24, "the same in buffer bytes: y_row_step * row pitch"),

@@ -72,6 +72,9 @@ class AcceleratorConfig:
         Build the activation source of the vector unit (pooling, ADD, QUANTIZE, PAD, copies).
     softmax : bool
         Build the exponentials and the reciprocal of SOFTMAX.
+    engine_counters : bool
+        Build the counters of busy and stalled cycles of each engine; those of cycles, bytes and commands are always
+        there.
     """
 
     name: str
@@ -96,6 +99,7 @@ class AcceleratorConfig:
     residual_add: bool = True
     pooling: bool = True
     softmax: bool = True
+    engine_counters: bool = True
 
     def __post_init__(self) -> None:
         for rule, message in self._rules():

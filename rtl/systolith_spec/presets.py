@@ -16,6 +16,11 @@ def _streams(rows: int) -> int:
 
 
 _ALL = (
+    # As little as runs a convolution network (softmax on the host): FPGAs of 8,000 LUTs, Tang Nano 9K.
+    AcceleratorConfig(
+        name="nano-4x4", rows=4, cols=4, activation_bytes=16 * _KIB, weight_bytes=8 * _KIB, parameter_bytes=2 * _KIB,
+        accumulator_depth=64, vector_lanes=1, parameter_groups=8, axi_data_width=32, outstanding_reads=2,
+        queue_commands=4, residual_add=False, softmax=False, engine_counters=False),
     # The smallest that is still useful: teaching, quick synthesis, FPGAs with a few thousand LUTs.
     AcceleratorConfig(
         name="tiny-4x4", rows=4, cols=4, activation_bytes=16 * _KIB, weight_bytes=8 * _KIB, parameter_bytes=2 * _KIB,

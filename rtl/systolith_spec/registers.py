@@ -95,6 +95,7 @@ def _table() -> tuple[Register, ...]:
         ("CONFIG_FEATURES", 0x064, "ro", "Optional units", (
             _field("residual_add", 0, 1, "operand scaler"), _field("pooling", 1, 1, "activation source"),
             _field("softmax", 2, 1, "exponentials and reciprocal"),
+            _field("engine_counters", 3, 1, "counters of busy and stalled cycles; without them they read as 0"),
             _field("depthwise_streams", 8, 8, "kernel rows at once in column mode; 0: no column mode"))),
         ("CONFIG_BANKS", 0x068, "ro", "Banks of the activation buffer", ()),
         ("CYCLES", 0x080, "ro", "Cycles from the start strobe to the end of the program", ()),
