@@ -42,8 +42,15 @@ class Here(Executor):
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+def small(tmp_path_factory, monkeypatch):
+    """A cache of the tests' own, and short searches."""
+    make_small(tmp_path_factory, monkeypatch)
+
+
+def make_small(tmp_path_factory, patch):
+    patch.setenv("SYSTOLITH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    patch.setattr(search_module, "_FINALISTS", 2)
+    patch.setattr(search_module, "_MOST_CLIMBS", 1)
 
 
 def invoke(*arguments):
@@ -54,7 +61,7 @@ def invoke(*arguments):
 def found(tmp_path_factory):
     """A small search."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SYSTOLITH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        make_small(tmp_path_factory, patch)
         return explore([DEMO], BOARD, Here(), budget=16)
 
 

@@ -50,21 +50,21 @@ _WIDE = {"rows": 12, "cols": 12, "lane_share": 1, "activation_kib": 128, "weight
          "axi_data_width": 128, "depthwise_streams": 3}
 # What a part depends on differs between its points; the rest of the configuration does not matter to it.
 _POINTS: dict[str, tuple[dict, ...]] = {
-    "compute": (_BASE, _LARGE, {**_BASE, "dsp_percent": 0}, {**_BASE, "depthwise_streams": 0}, {**_BASE, "rows": 8}),
     "vector": (_BASE, {**_BASE, "lane_share": 4}, {**_BASE, "lane_share": 4, "units": (0, 0, 0)},
                {**_BASE, "units": (0, 1, 0)}, {**_BASE, "units": (1, 1, 0)}),
+    "compute": (_BASE, {**_BASE, "dsp_percent": 0}, {**_BASE, "depthwise_streams": 0}, {**_BASE, "rows": 8},
+                {**_BASE, "cols": 8}),
     "activation_buffer": (_BASE, _LARGE, _WIDE),
     "weight_buffer": (_BASE, _LARGE, _WIDE),
     "parameter_buffer": (_BASE, _LARGE),
     "load": (_BASE, _LARGE, _WIDE),
     "store": (_BASE, _LARGE, _WIDE),
     "arbiter": (_BASE, _LARGE),
-    "processor": (_BASE, _LARGE),
+    "processor": (_BASE, {**_BASE, "counters": 0}),
 }
 # Whole accelerators: the presets set the factors of the parts, the others are only predicted.
 _DESIGNS = ("tiny-4x4", "small-8x8", {**_BASE, "rows": 6, "cols": 6, "depthwise_streams": 2},
-            {**_BASE, "rows": 8, "cols": 4, "lane_share": 4, "units": (0, 1, 1)},
-            {**_LARGE, "cols": 12, "lane_share": 2, "units": (1, 1, 0)})
+            {**_BASE, "rows": 8, "cols": 4, "lane_share": 4, "units": (0, 1, 1)})
 
 
 def load_data() -> dict:
@@ -77,9 +77,10 @@ def _config(point: str | dict) -> AcceleratorConfig:
         return replace(preset(point), multiplier_style="ecp5")
     choice = dict(point)
     residual, pooling, softmax = choice.pop("units", (1, 1, 1))
-    name = "-".join(map(str, choice.values())) + f"-{residual}{pooling}{softmax}"
+    counters = choice.pop("counters", 1)
+    name = "-".join(map(str, choice.values())) + f"-{residual}{pooling}{softmax}{counters}"
     config = build_config(name, choice, residual_add=bool(residual), pooling=bool(pooling), softmax=bool(softmax))
-    return replace(config, multiplier_style="ecp5")
+    return replace(config, multiplier_style="ecp5", engine_counters=bool(counters))
 
 
 def design_points() -> Iterator[tuple[str, AcceleratorConfig]]:

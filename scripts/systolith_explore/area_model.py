@@ -52,7 +52,7 @@ def terms(config: AcceleratorConfig) -> dict[str, list[float]]:
     weight_blocks = config.weight_word * _blocks(8, config.weight_bytes // config.weight_word)
     wide_weight_blocks = _blocks(8 * config.weight_word, config.weight_bytes // config.weight_word)
     return {
-        "processor": [1.0, beat, config.queue_commands],
+        "processor": [1.0, beat, config.queue_commands, config.engine_counters],
         "arbiter": [1.0, beat],
         "load": [1.0, beat, word, config.weight_word, config.outstanding_reads],
         "store": [1.0, beat, word, word * turns],
