@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 export PYTHONHASHSEED := 0
 
-.PHONY: help setup demo test test-all lint docs benchmarks performance reports area-data model-errors exploration scaling waves clean
+.PHONY: help setup demo test test-all lint formal docs benchmarks performance reports area-data model-errors exploration \
+	scaling waves clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -34,6 +35,9 @@ test-all: $(READY) lint ## the slow tests too
 
 lint: $(READY) ## style
 	@$(BIN)/ruff check --quiet .
+
+formal: $(READY) ## prove properties of the RTL for all inputs, and refute a mutant of each (minutes)
+	@$(BIN)/python -m systolith_formal --json build/formal.json
 
 docs: $(READY) ## regenerate the generated pages
 	@$(BIN)/python scripts/generate_docs.py
@@ -68,13 +72,25 @@ reports: $(READY) ## a report of each MLPerf Tiny network in build/reports, from
 		$(BIN)/systolith report build/$$network.json --out build/reports/$$network || exit 1; \
 	done
 
-.PHONY: fuzz
+.PHONY: fuzz mutants coverage gates nightly
 $(VENV)/.fuzz: $(READY) requirements-fuzz.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-fuzz.lock
 	@touch $@
 
 fuzz: $(VENV)/.fuzz ## 100 000 damaged .tflite and image files (about ten minutes)
 	@$(BIN)/python -m systolith_sim.fuzz --record --json build/fuzz.json
+
+mutants: $(READY) ## mutants of each module of the RTL against its tests (an hour; continues where it stopped)
+	@$(BIN)/python -m systolith_sim.mutants --record --json build/mutants.json
+
+coverage: $(READY) ## functional cover points, lines and toggles of the RTL (half an hour)
+	@$(BIN)/python -m systolith_sim.rtl_coverage --record --json build/coverage.json
+
+gates: $(READY) ## synthesised netlists of each FPGA family run a network (half an hour)
+	@$(BIN)/python -m systolith_sim.gates --record --json build/gates.json
+
+nightly: $(READY) ## random networks on every level, until interrupted
+	@$(BIN)/python -m systolith_sim.nightly
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis

@@ -48,6 +48,15 @@ def test_random_network_on_the_smallest_preset():
     assert_exact(graph, NANO, [random_inputs(graph, 3)], memory_latency=7)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_sums_in_dsp_blocks_and_multipliers_of_luts(seed):
+    """Two columns whose sums are made with the products, the others of LUTs; depthwise layers too."""
+    config = replace(TINY, name="tiny-sums", dsp_sums=True, dsp_budget=8)
+    steps = ("depthwise", "conv", "residual", "max_pool") if seed else None
+    graph = random_network(seed, max_size=10, max_channels=16, **({"steps": steps} if steps else {}))
+    assert_exact(graph, config, [random_inputs(graph, seed)], stall=30 * (seed % 2), seed=seed + 1, memory_latency=7)
+
+
 @pytest.mark.parametrize("stall", [0, 30])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("config", [TINY, ODD], ids=lambda config: config.name)

@@ -1,9 +1,10 @@
 """Primitives against the cell models of yosys: simulated, and proved equivalent where they are pipelines."""
 
 import pytest
-from amaranth.hdl import Module, Value, signed, unsigned
+from amaranth.hdl import Module, Signal, Value, signed, unsigned
 from amaranth.lib.wiring import Component, In, Out
 
+from systolith.delay import delay
 from systolith.multiplier import Multiplier
 from systolith.primitives.ice40 import Ice40MultiplierPair, Ice40SinglePortRam
 from systolith.primitives.lut import Ecp5LutMultiplier
@@ -80,6 +81,31 @@ def test_ice40_single_port_ram(width, depth, granularity, simulator):
 ], ids=["nexus-9", "ice40-pair", "ecp5-lut"])
 def test_cells_are_equivalent_for_all_operands(cells, generic, family, depth):
     prove_equivalent(generic(), family(), depth=depth, cells=yosys_cells(cells, *CELLS[cells]))
+
+
+class FourMultipliers(MultiplyAdd):
+    """The multiply-add of Nexus from single multipliers of the family, each proved above, and adders."""
+
+    def __init__(self, *, shape):
+        super().__init__(shape=shape, count=4, addend_latency=3)
+
+    def elaborate(self, platform):
+        m = Module()
+        products = []
+        for index in range(4):
+            m.submodules[f"multiplier_{index}"] = single = NexusMultiplier(**BYTE)
+            m.d.comb += [single.a.eq(self.a[index]), single.b.eq(self.b[index])]
+            products.append(single.p)
+        total = Signal.like(self.total, reset_less=True)
+        addend = delay(m, self.addend, 2, name="addend")
+        m.d.sync += total.eq(addend + (products[2] + products[3]) + (products[0] + products[1]))
+        m.d.comb += self.total.eq(total)
+        return m
+
+
+def test_nexus_multiply_add_is_four_multipliers_and_adders():
+    prove_equivalent(FourMultipliers(shape=signed(21)), NexusMultiplyAdd(shape=signed(21)), depth=3,
+                     cells=yosys_cells("nexus", *CELLS["nexus"]))
 
 
 def test_a_wrong_cell_is_refuted():

@@ -55,11 +55,44 @@ def test_links(page):
             assert anchor in anchors(path), f"{page.name} links to {target}, but there is no such heading"
 
 
+_TEST = re.compile(r"`(\w+/\w+\.py)::(\w+)`")
+
+
+def plan_rows(text):
+    """Rows of the tables of the verification plan: (what can go wrong, what shows that it does not)."""
+    rows = []
+    for header, body in re.findall(r"^(\| feature .*)\n\| ---.*\n((?:\|.*\n)+)", text, re.MULTILINE):
+        assert header.split(" | ")[-1].strip(" |") == "test"
+        rows += [[cell.strip() for cell in line.strip("|").split("|")] for line in body.splitlines()]
+    return rows
+
+
+def untested(rows):
+    """Features of the plan with an empty cell or without a test."""
+    return [row[0] for row in rows if len(row) != 3 or not all(row) or not _TEST.search(row[-1])]
+
+
+def test_every_row_of_the_plan_names_a_test():
+    rows = plan_rows((ROOT / "docs" / "verification.md").read_text())
+    assert len(rows) > 60
+    assert untested(rows) == []
+
+
+def test_a_row_without_a_test_is_found():
+    rows = plan_rows("| feature | what can go wrong | test |\n| --- | --- | --- |\n| a | b | `sim/test_docs.py::test_links` |\n"
+                     "| c | d |  |\n| e |  | `sim/test_docs.py::test_links` |\n| f | g | by eye |\n")
+    assert untested(rows) == ["c", "e", "f"]
+
+
+@cache
+def functions(name):
+    """Names of the functions of a Python file of the repository."""
+    return {node.name for node in ast.walk(ast.parse((ROOT / name).read_text())) if isinstance(node, ast.FunctionDef)}
+
+
 def test_named_tests_exist():
     text = (ROOT / "docs" / "verification.md").read_text()
-    named = set(re.findall(r"`(\w+/\w+\.py)::(\w+)`", text))
+    named = set(_TEST.findall(text))
     assert len(named) > 50
     for name, function in sorted(named):
-        tree = ast.parse((ROOT / name).read_text())
-        functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-        assert function in functions, f"verification.md names {name}::{function}, which does not exist"
+        assert function in functions(name), f"verification.md names {name}::{function}, which does not exist"

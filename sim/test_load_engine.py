@@ -312,6 +312,8 @@ def test_error_response(response):
         (1000, transfer(memory=2**32 - 8, length=16), 2**32 - 8),
         (1000, transfer(memory=0, length=100, count_1=20, memory_step_1=95), 950),
         (0, transfer(memory=4000, length=96), None),
+        (1000, transfer(memory=100, length=0), 100),  # would be 2**24 bytes
+        (0, transfer(memory=100, length=0), 100),
     ],
 )
 def test_limit(limit, fields, bad):

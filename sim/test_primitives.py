@@ -1,11 +1,9 @@
 """Every family's primitives behave as the generic ones: against models of their cells."""
 
-import json
 import random
 
 import pytest
 from amaranth.hdl import signed, unsigned
-from typer.testing import CliRunner
 
 import systolith.block_ram
 import systolith.multiplier
@@ -21,7 +19,6 @@ from systolith.primitives.multiplier_pair import MultiplierPair
 from systolith.primitives.multiply_add import MultiplyAdd
 from systolith.primitives.nexus import NexusMultiplier
 from systolith.primitives.single_port_ram import SinglePortRam
-from systolith_cli.main import app
 from systolith_sim.ecp5_models import ecp5_instance
 from systolith_sim.gowin_models import gowin_instance
 from systolith_sim.pysim import simulate
@@ -167,23 +164,3 @@ def test_every_family_has_every_primitive():
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-@pytest.mark.parametrize(("family", "options", "dsp", "lut"), [
-    ("nexus", ("--dsp-sums",), {"MULTADDSUB9X9WIDE": 4}, 8),
-    ("ice40", (), {"SB_MAC16": 8}, 220),
-])
-def test_array_alone(tmp_path, family, options, dsp, lut):
-    """The command; no LUTs but for the flags where DSP blocks multiply and add."""
-    file = tmp_path / "array.json"
-    result = CliRunner().invoke(app, ["array", "--config", "4x4", "--family", family, *options, "--out", str(tmp_path),
-                                      "--json", str(file)])
-    assert result.exit_code == 0, result.output
-    values = json.loads(file.read_text())
-    assert {name: values["cells"][name] for name in dsp} == dsp
-    assert values["lut"] <= lut and values["lut_per_multiplier"] == round(values["lut"] / 16, 2)
-
-
-def test_array_of_an_unknown_family(tmp_path):
-    result = CliRunner().invoke(app, ["array", "--family", "virtex", "--out", str(tmp_path)])
-    assert result.exit_code == 2 and "Family must be one of ecp5, ice40, gowin, nexus, not 'virtex'" in result.output

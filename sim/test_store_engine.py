@@ -256,6 +256,7 @@ def test_error_response(response):
         (1000, transfer(memory=900, length=101), 900),
         (1000, transfer(memory=2**32 - 8, length=16), 2**32 - 8),
         (1000, transfer(memory=0, length=100, count_1=20, memory_step_1=95), 950),
+        (1000, transfer(memory=100, length=0), 100),  # would be 2**24 bytes
     ],
 )
 def test_limit(limit, fields, bad):

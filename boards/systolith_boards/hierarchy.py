@@ -119,6 +119,11 @@ class Netlist:
         self._drivers = self._named_drivers(module, verilog.split("\n"), source)
         self._instances = self._attribute()
 
+    @property
+    def types(self):
+        """Types of the cells."""
+        return {cell["type"] for cell in self._cells.values()}
+
     def instance(self, cell):
         """Return the instance path of a cell: ``""`` for the top module or an unknown cell."""
         return self._instances.get(self._packed(cell), "")

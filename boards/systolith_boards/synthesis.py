@@ -174,7 +174,7 @@ class _Flow:
         results.mkdir()
         # Tools see no folder but the one they run in, so all files of all seeds are in one.
         log, report, routed, packed = (f"{name}_{seed}" for name in ("nextpnr.log", "timing.json", "routed", "bitstream"))
-        usage = {"yosys": yosys_usage, "nextpnr": self._run_nextpnr(folder, seed, log, report, routed, progress)}
+        usage = {"yosys": yosys_usage, "nextpnr": self._run_nextpnr(folder, seed, log, report, routed, netlist.types, progress)}
         if self.constraints is not None:
             progress("packing the bitstream", 0.97)
             usage["packer"] = run_tool(
@@ -188,7 +188,7 @@ class _Flow:
         (results / _RESULT).write_text(json.dumps(values.to_json(), indent=2) + "\n")
         return results
 
-    def _run_nextpnr(self, folder, seed, log, report, routed, progress):
+    def _run_nextpnr(self, folder, seed, log, report, routed, cells, progress):
         """Place and route; return the usage."""
         pins = self.constraints
         if pins is None:
@@ -198,7 +198,7 @@ class _Flow:
             (folder / pins_file).write_text(pins)
         arguments = self.toolchain.placement(
             self.board, netlist=_NETLIST, routed=routed, report=report, frequency_mhz=self.frequency_mhz,
-            constraints=None if pins is None else pins_file)
+            constraints=None if pins is None else pins_file, cells=cells)
         follower = NextpnrProgress(progress)
         try:
             return run_tool(self.toolchain.nextpnr, [*arguments, "--seed", str(seed)], folder=folder, log=log,

@@ -106,7 +106,7 @@ class Image:
             image = cls._from_header(_parse(body[:length]), np.frombuffer(body[length:], np.uint8))
             image.check()
         except (ImageError, ConfigurationError) as error:
-            raise ImageError(f"{origin} cannot be used: {error}") from None
+            raise ImageError(f"{origin} cannot be used: {str(error)[:500]}") from None
         return image
 
     @classmethod

@@ -32,6 +32,8 @@ _OPAQUE = np.dtype(
     "V1"
 )  # element types numpy lacks; such tensors can be named in messages, not computed with
 
+_LONGEST_NAME = 200  # damaged files have names of any length, which no message should repeat
+
 # What the flatbuffer runtime and numpy raise when offsets point outside the file or at the wrong thing.
 _DAMAGE = (
     struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError,
@@ -76,7 +78,7 @@ def parse_tflite(contents: bytes, *, name: str = "model", origin: str = "model")
         with np.errstate(all="ignore"):
             graph = fold_shape_arithmetic(_Parser(contents).graph(name))
     except ModelError as error:
-        raise ModelError(f"{origin}: {error}") from None
+        raise ModelError(f"{origin}: {str(error)[:1500]}") from None
     except _DAMAGE as error:
         raise ModelError(
             f"{origin}: the file is truncated or damaged ({type(error).__name__} while reading)"
@@ -126,7 +128,7 @@ class _Parser:
             kind = _KIND_NAMES.get(number, f"BUILTIN({number})")
             if kind == "CUSTOM":
                 custom = code.CustomCode() or b"?"
-                kind = f"CUSTOM({custom.decode(errors='replace')})"
+                kind = f"CUSTOM({custom.decode(errors='replace')[:_LONGEST_NAME]})"
             kinds.append(kind)
         return kinds
 
@@ -138,7 +140,7 @@ class _Parser:
         return written
 
     def tensor(self, table, index: int, written: bool) -> Tensor:
-        name = (table.Name() or b"").decode(errors="replace")
+        name = (table.Name() or b"").decode(errors="replace")[:_LONGEST_NAME]
         shape = [int(size) for size in _vector(table, "Shape")]
         if shape and shape[0] == -1:
             shape[0] = 1  # a free batch

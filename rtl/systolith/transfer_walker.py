@@ -58,7 +58,7 @@ class TransferWalker(Component):
     Members
     -------
     command : ``In(stream.Signature(command_layout(name)))``
-        Commands; counts and length must be at least 1.
+        Commands; counts must be at least 1. A length of 0 is out of range.
     base, limit : ``In(32)``
         Registers BASE (a multiple of 4096) and LIMIT (0: no limit); constant while busy.
     abort : ``In(1)``
@@ -191,10 +191,15 @@ class TransferWalker(Component):
         length_minus_1 = Signal(_length_width(config), reset_less=True)
         limited = Signal(reset_less=True)
         too_long = Signal(reset_less=True)
+        remainder, borrow = Signal(MEMORY_WIDTH), Signal()
+        # A run of no bytes would be one of 2**24: refused whatever the limit.
+        empty = ~command.length.any()
+        m.d.comb += Cat(remainder, borrow).eq(self.limit - command.length)
         with m.If(setup):
             m.d.sync += [
-                Cat(highest, too_long).eq(self.limit - command.length),
-                limited.eq(self.limit.any()),
+                highest.eq(remainder),
+                too_long.eq(borrow | empty),
+                limited.eq(self.limit.any() | empty),
                 length_minus_1.eq(command.length - 1),
             ]
         run = checked.run

@@ -20,7 +20,7 @@ class ErrorCode(IntEnum):
     BAD_COMMAND = 3        # unknown opcode or field; ERROR_ADDRESS is the address of the command
     WATCHDOG = 4           # no engine retired a command for WATCHDOG cycles
     TOKEN_OVERFLOW = 5     # a token counter is full: the program is not well formed
-    OUT_OF_RANGE = 6       # a transfer outside [BASE, BASE + LIMIT); ERROR_ADDRESS is its address
+    OUT_OF_RANGE = 6       # a transfer outside [BASE, BASE + LIMIT), or of length 0; ERROR_ADDRESS is its address
 
 
 @dataclass(frozen=True, kw_only=True)

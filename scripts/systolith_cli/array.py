@@ -8,6 +8,7 @@ from systolith.systolic_array import SystolicArray
 from systolith.verilog import to_verilog
 from systolith_boards.array_area import FAMILIES, array_cells
 from systolith_boards.boards import BOARDS
+from systolith_boards.dsp_columns import place_columns
 from systolith_boards.report import render_table
 from systolith_boards.synthesis import synthesise
 from systolith_cli.configuration import find_config
@@ -27,6 +28,8 @@ def array(
     dsp_sums: Annotated[bool, typer.Option("--dsp-sums/--fabric-sums", help="Add the columns in DSP blocks.")] = False,
     dsp_budget: Annotated[int | None, typer.Option(min=0, help="Multipliers in DSP blocks, at most.")] = None,
     column_mode: Annotated[bool, typer.Option("--column-mode/--no-column-mode", help="With depthwise convolutions.")] = False,
+    place: Annotated[bool, typer.Option("--place-columns/--place-freely", help="ECP5: each column of the array in DSP "
+                                        "blocks one above the other.")] = False,
     frequency: Annotated[float, typer.Option("--frequency", metavar="MHZ", help="Target of placement.")] = 250,
     seed: SeedOption = 1,
     json: JsonOption = None,
@@ -42,6 +45,8 @@ def array(
     streams = [column_stream(shape, row)[0] for row in range(shape.rows)] if column_mode and shape.depthwise_streams else ()
     text = to_verilog(SystolicArray(rows=shape.rows, cols=shape.cols, style=family, streams=streams, dsp_sums=dsp_sums,
                                     dsp_budget=dsp_budget), "array")
+    if place:
+        text = place_columns(text, shape.rows, shape.cols)
     what = f"{shape.rows}x{shape.cols} array for {family}"
     with Activities(screen, what) as activities:
         if family == "ecp5":

@@ -138,7 +138,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="first seed of the random inputs")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--record", action="store_true", help="write the figures into docs/verification.md")
-    parser.add_argument("--parts", nargs="+", default=list(_PARTS), choices=_PARTS,
+    parser.add_argument("--parts", nargs="*", default=list(_PARTS), choices=_PARTS,
                         help="run these only; results of the others are those of earlier runs, if there are any")
     options = parser.parse_args()
     _FOLDER.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from systolith_sim.axi_memory import (
     write_memory_file,
 )
 from systolith_sim.cocotb_run import run
+from systolith_sim.cover_points import record_points
 from systolith_sim.job import Job
 from systolith_sim.prediction import predict_image
 from systolith_sim.verilog import to_verilog
@@ -101,6 +102,7 @@ def simulate(image: Image, graph: Graph, samples: Sequence[Sequence[np.ndarray]]
         The simulation failed, or the accelerator reported an error.
     """
     config = image.config
+    record_points(graph, image, stall=bool(stall))
     predicted = sum(run.total for run in predict_image(image, memory_latency))
     size_log2 = _memory_log2(image)
     wrapper = axi_testbench_wrapper(

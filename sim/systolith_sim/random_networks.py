@@ -14,7 +14,7 @@ from systolith_compiler.tflite_options import default_options
 from systolith_golden.arithmetic import ACTIVATION_BOUNDS
 from systolith_golden.windows import output_size, same_padding, windows
 
-__all__ = ["EXTRA_STEPS", "STEPS", "NetworkBuilder", "random_inputs", "random_network"]
+__all__ = ["EXTRA_STEPS", "STEPS", "NetworkBuilder", "random_graph", "random_inputs", "random_network"]
 
 Pair = tuple[int, int]
 
@@ -60,12 +60,22 @@ class NetworkBuilder:
         self._tensors: list[Tensor] = []
         self._operators: list[Operator] = []
         self._samples: dict[int, np.ndarray] = {}
-        sample = self.rng.uniform(-1, 1, tuple(input_shape)) * self.rng.uniform(0.5, 4)
-        sample += self.rng.uniform(-1, 1) * sample.max() * 0.5
-        self.input = self._activation("input", sample, self._calibrate(sample))
-        self.latest = self.input
+        self._inputs: list[int] = []
+        self.input = self.latest = self.add_input(input_shape)
 
     # Tensors
+
+    def add_input(self, shape: Sequence[int]) -> int:
+        """One more input of the network."""
+        sample = self.rng.uniform(-1, 1, tuple(shape)) * self.rng.uniform(0.5, 4)
+        sample += self.rng.uniform(-1, 1) * sample.max() * 0.5
+        self._inputs.append(self._activation("input", sample, self._calibrate(sample)))
+        return self._inputs[-1]
+
+    def unused(self) -> tuple[int, ...]:
+        """Results that no operator reads."""
+        read = {index for operator in self._operators for index in operator.inputs}
+        return tuple(operator.outputs[0] for operator in self._operators if operator.outputs[0] not in read)
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         """Shape of a tensor."""
@@ -86,7 +96,7 @@ class NetworkBuilder:
     def graph(self, *outputs: int) -> Graph:
         """The network so far; its output is the latest tensor unless others are named."""
         return Graph(
-            self.name, list(self._tensors), list(self._operators), (self.input,), outputs or (self.latest,)
+            self.name, list(self._tensors), list(self._operators), tuple(self._inputs), outputs or (self.latest,)
         )
 
     def _append(self, name: str, shape, dtype, quantization, data=None) -> int:
@@ -538,6 +548,52 @@ def random_network(
         getattr(draw, names[draw.rng.integers(len(names))])()
     draw.finish(softmax)
     return draw.net.graph()
+
+
+def random_graph(
+    seed: int, *, limit: int | None = None, count: tuple[int, int] = (2, 8), max_size: int = 10, max_channels: int = 16
+) -> Graph:
+    """A small valid network with one or two inputs, results that several operators read, and several outputs.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same network.
+    limit : int, optional
+        Draw only so many steps, the first of those that there would be: shrinks a network that fails.
+    count : tuple of int
+        Fewest and most steps.
+    max_size, max_channels : int
+        Bounds of image sides and of channels.
+
+    Returns
+    -------
+    Graph
+        Steps of all kinds. Every result that no operator reads is an output, and sometimes one that is read too.
+    """
+    draw = _Draw(seed, max_size, max_channels)
+    net, names = draw.net, STEPS + EXTRA_STEPS
+    net.name = f"graph_{seed}"
+    images = [net.input]
+    if draw.chance(0.4):
+        images.append(net.add_input((*net.shape(net.input)[:3], int(draw.rng.integers(1, 10)))))
+    steps = int(draw.rng.integers(count[0], count[1] + 1))
+    for step in range(steps if limit is None else min(limit, steps)):
+        if step == 0 and len(images) > 1:
+            net.latest = net.concat(images)
+        elif draw.chance(0.4):
+            net.latest = images[draw.rng.integers(len(images))]
+        if draw.chance(0.25) and (same := [image for image in images if net.shape(image) == net.shape(net.latest)]):
+            net.add(net.latest, same[draw.rng.integers(len(same))], activation=draw.pick(*_ACTIVATIONS))
+        else:
+            getattr(draw, names[draw.rng.integers(len(names))])()
+        images.append(net.latest)
+    if draw.chance(0.5):
+        draw.finish(softmax=True)
+    outputs = net.unused()
+    if draw.chance(0.2) and images[-1] not in (*outputs, *images[:1]):
+        outputs += (images[-1],)
+    return net.graph(*outputs)
 
 
 class _Draw:

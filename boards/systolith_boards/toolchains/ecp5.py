@@ -32,7 +32,7 @@ class Ecp5Toolchain(Toolchain):
     def synthesis(self, top, netlist):
         return f"synth_ecp5 -top {top} -json {netlist}"
 
-    def placement(self, board, *, netlist, routed, report, frequency_mhz, constraints):
+    def placement(self, board, *, netlist, routed, report, frequency_mhz, constraints, cells=frozenset()):
         pins = ["--lpf-allow-unconstrained"] if constraints is None else ["--lpf", constraints]
         return [
             self._SIZES[board.device], "--package", board.package, "--speed", board.speed, "--json", netlist,
@@ -40,7 +40,8 @@ class Ecp5Toolchain(Toolchain):
             "--detailed-timing-report",
             # The other placer spends most of its time in refinement (ten minutes for 25,000 LUTs, static: two);
             # router2 takes three times as long here and ends at half the clock rate.
-            "--placer", "static", "--router", "router1", *pins,
+            # It cannot place the multipliers of an ALU54B.
+            "--placer", "heap" if "ALU54B" in cells else "static", "--router", "router1", *pins,
         ]  # fmt: skip
 
     def packing(self, board, *, routed, bitstream):

@@ -33,7 +33,7 @@ class GowinToolchain(Toolchain):
     def synthesis(self, top, netlist):
         return f"synth_gowin -top {top} -json {netlist}"
 
-    def placement(self, board, *, netlist, routed, report, frequency_mhz, constraints):
+    def placement(self, board, *, netlist, routed, report, frequency_mhz, constraints, cells=frozenset()):
         return [
             "--device", board.part, "--vopt", f"family={self._CHIPS[board.device]}", "--vopt", f"cst={constraints}",
             "--json", netlist, "--write", routed, "--report", report, "--freq", str(frequency_mhz), "--timing-allow-fail",

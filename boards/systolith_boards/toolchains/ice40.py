@@ -30,7 +30,7 @@ class Ice40Toolchain(Toolchain):
     def synthesis(self, top, netlist):
         return f"synth_ice40 -dsp -spram -top {top} -json {netlist}"
 
-    def placement(self, board, *, netlist, routed, report, frequency_mhz, constraints):
+    def placement(self, board, *, netlist, routed, report, frequency_mhz, constraints, cells=frozenset()):
         pins = ["--pcf-allow-unconstrained"] if constraints is None else ["--pcf", constraints]
         return [
             self._SIZES[board.device], "--package", board.package.lower(), "--json", netlist, "--report", report,

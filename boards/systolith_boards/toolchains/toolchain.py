@@ -1,6 +1,7 @@
 """What the flow needs to know about the tools of a family."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from systolith_boards.boards import Board
@@ -43,7 +44,7 @@ class Toolchain:
         raise NotImplementedError
 
     def placement(self, board: Board, *, netlist: str, routed: str, report: str, frequency_mhz: float,
-                  constraints: str | None) -> list[str]:
+                  constraints: str | None, cells: Collection[str] = frozenset()) -> list[str]:
         """Arguments of nextpnr but the seed.
 
         Parameters
@@ -54,6 +55,8 @@ class Toolchain:
         frequency_mhz : float
         constraints : str or None
             File with the pins.
+        cells : collection of str
+            Types of cells in the netlist.
         """
         raise NotImplementedError
 

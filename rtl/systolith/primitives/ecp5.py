@@ -1,5 +1,7 @@
 """Multiply-add of Lattice's ECP5; multiplier and block RAM are beside their generic forms."""
 
+from types import SimpleNamespace
+
 from amaranth import *
 
 from systolith.primitives.multiply_add import MultiplyAdd
@@ -44,19 +46,22 @@ class Ecp5MultiplyAdd(MultiplyAdd):
                 "INPUTCFB")),
             p_MULT9_MODE="DISABLED", p_RESETMODE="SYNC", p_LEGACY="DISABLED",
             i_CLK0=ClockSignal(), i_CE0=Const(1), i_RST0=Const(0),
-            i_SIGNEDIA=products[0][1], i_SIGNEDIB=products[1][1],
+            i_SIGNEDIA=products[0].is_signed, i_SIGNEDIB=products[1].is_signed,
             **{f"i_OP{bit}": Const(self._OPCODE >> bit & 1) for bit in range(11)},
-            **_pins("i_MA", products[0][0]), **_pins("i_MB", products[1][0]), **_pins("i_C", addend),
+            **_pins("i_MA", products[0].product), **_pins("i_MB", products[1].product), **_pins("i_C", addend),
+            # Not selected, but nextpnr wants these wires of the block to be used.
+            **_pins("i_A", products[0].operands), **_pins("i_B", products[1].operands),
             **_pins("o_R", total),
         )  # fmt: skip
         m.d.comb += self.total.eq(total)
         return m
 
     def _multiplier(self, m, index):
-        """Add a multiplier with input and pipeline registers; return product and its sign flag."""
+        """Add a multiplier with input and pipeline registers; return what it gives the ALU."""
         a = self._extended(m, self.a[index], 18, f"a{index}")
         b = self._extended(m, self.b[index], 18, f"b{index}")
         product, is_signed = Signal(36, name=f"product{index}"), Signal(name=f"signed{index}")
+        operands = Signal(36, name=f"operands{index}")
         m.submodules[f"mult18x18d_{index}"] = Instance(
             "MULT18X18D",
             **_registers(("INPUTA", "INPUTB", "PIPELINE"), ("INPUTC", "OUTPUT")),
@@ -65,5 +70,6 @@ class Ecp5MultiplyAdd(MultiplyAdd):
             i_SIGNEDA=Const(1), i_SIGNEDB=Const(1), i_SOURCEA=Const(0), i_SOURCEB=Const(0),
             **_pins("i_A", a), **_pins("i_B", b), **_pins("i_C", Const(0, 18)),
             **_pins("o_P", product), o_SIGNEDP=is_signed,
+            **_pins("o_ROA", operands[:18]), **_pins("o_ROB", operands[18:]),
         )  # fmt: skip
-        return product, is_signed
+        return SimpleNamespace(product=product, is_signed=is_signed, operands=operands)

@@ -1,0 +1,74 @@
+"""Faults of memory, program and host on the generated Verilog: they are reported and leave nothing behind."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from systolith.accelerator import Accelerator
+from systolith.verilog import to_verilog
+from systolith_golden.machine import Machine
+from systolith_sim.axi_memory import AXI_MEMORY_PUBLIC, AXI_MEMORY_SOURCE, axi_testbench_wrapper, memory_plusargs
+from systolith_sim.cocotb_run import run
+from systolith_spec.commands import COMMAND_BYTES, Engine
+from systolith_spec.presets import preset
+from test_accelerator import BASE, DATA, MEMORY, RESULT, matrix_product, pack
+
+SIZE_LOG2 = 16
+WATCHDOG = 2000
+CONFIG = replace(preset("tiny-4x4"), name="faults")
+
+
+def run_faults(test, simulator, waves, *, stall=20, **given):
+    """Run one of the coroutines on a matrix product; returns its record."""
+    commands, memory = matrix_product(CONFIG, vectors=12, inputs=12, outputs=8)
+    program = np.frombuffer(b"".join(commands), np.uint8)
+    memory[:program.size] = program
+    wanted = memory.copy()
+    Machine(CONFIG, wanted, check_hazards=True).run(0)
+    assert (wanted != memory).any()
+    wrapper = axi_testbench_wrapper("systolith", data_width=CONFIG.axi_data_width, id_width=1, memory_size_log2=SIZE_LOG2,
+                                    extra_outputs=(("trace_retire", 4), ("trace_layer", 48)))
+    results = run(
+        to_verilog(Accelerator(config=CONFIG), "systolith"), top="testbench", test_module="faults_tb", simulator=simulator,
+        test_filter=test, waves=waves, extra_sources=[AXI_MEMORY_SOURCE, wrapper], extra_public=AXI_MEMORY_PUBLIC,
+        plusargs=memory_plusargs(read_latency=10, write_latency=10, stall=stall),
+        arguments={"memory": pack(memory), "wanted": pack(wanted), "base": BASE, "limit": MEMORY, "size": 1 << SIZE_LOG2,
+                   "watchdog": WATCHDOG, "data_width": CONFIG.axi_data_width, "commands": len(commands), **given})
+    return results.records[0]
+
+
+def test_error_responses(simulator, waves):
+    commands, _ = matrix_product(CONFIG, vectors=12, inputs=12, outputs=8)
+    # In the order of the program: activations, weights, biases, scales.
+    loads = [int.from_bytes(command[4:8], "little") for command in commands[:4]]
+    regions = {"first command": (0, 4, 15), "last command": (COMMAND_BYTES * (len(commands) - 1), 4, 15),
+               "result": (RESULT, 64, Engine.STORE)}
+    regions |= {f"operand {index}": (offset, 4, Engine.LOAD) for index, offset in enumerate(loads)}
+    assert min(loads) == DATA
+    values = run_faults("error_responses", simulator, waves, regions=regions)
+    assert len(values["cases"]) == 2 * len(regions)
+
+
+def test_memory_that_never_answers(simulator, waves):
+    assert run_faults("memory_that_never_answers", simulator, waves, delays=[0, 60, 150, 300, 450])["stopped"] >= 15
+
+
+@pytest.mark.parametrize("most", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_corrupted_commands(most, simulator, waves):
+    values = run_faults("corrupted_commands", simulator, waves, stall=0, random=100, most=most)
+    assert values["cases"] == most or values["cases"] > 500
+    assert set(values["ends"]) >= {"NONE", "BAD_COMMAND", "WATCHDOG", "OUT_OF_RANGE"}
+
+
+def test_token_starvation(simulator, waves):
+    assert run_faults("token_starvation", simulator, waves)["starved"] >= 3
+
+
+def test_resets(simulator, waves):
+    delays = [*range(0, 60, 7), *range(60, 700, 41)]
+    assert run_faults("resets", simulator, waves, delays=delays)["resets"] == len(delays)
+
+
+def test_host_in_mid_run(simulator, waves):
+    assert run_faults("host_in_mid_run", simulator, waves, runs=10)["accesses"] > 300

