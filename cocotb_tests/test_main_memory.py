@@ -12,13 +12,14 @@ from systolith_spec.presets import preset
 SIZE = 10240
 
 
-@pytest.mark.parametrize(("width", "bank_words"), [(32, 1 << 14), (128, 1 << 14), (32, 512), (64, 512)])
-def test_main_memory(width, bank_words, simulator, waves, monkeypatch):
+@pytest.mark.parametrize(("width", "bank_words", "single_port"), [
+    (32, 1 << 14, False), (128, 1 << 14, False), (64, 512, False), (32, 512, False), (32, 512, True), (128, 512, True)])
+def test_main_memory(width, bank_words, single_port, simulator, waves, monkeypatch):
     """Also in several banks, the last of them smaller."""
     monkeypatch.setattr(memory, "_BANK_WORDS", bank_words)
     config = replace(preset("tiny-4x4"), name=f"bus-{width}", axi_data_width=width)
-    results = run(MainMemory(config=config, size=SIZE), top="memory", test_module="main_memory_tb", simulator=simulator,
-                  waves=waves, arguments={"size": SIZE, "bytes": width // 8})
+    results = run(MainMemory(config=config, size=SIZE, single_port=single_port), top="memory", test_module="main_memory_tb",
+                  simulator=simulator, waves=waves, arguments={"size": SIZE, "bytes": width // 8})
     assert results.num_tests == 3
     (record,) = results.records
     assert record["latency"] == MEMORY_READ_LATENCY

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from systolith_compiler.image import Image, ImageError
 from systolith_sim.figures import Figures, block, publish
-from systolith_sim.fuzz import Outcome, figures, fuzz_random
+from systolith_sim.fuzz import Outcome, figures, fuzz_random, retry
 from systolith_sim.fuzzing import TARGETS, FuzzError, ImageTarget, TfliteTarget, mutate_bytes, mutation, one_line, seal
 
 _TFLITE, _IMAGE = TfliteTarget(10**9), ImageTarget()
@@ -76,6 +76,13 @@ def test_failures_are_found(monkeypatch):
     assert outcome.failures[0].startswith("image, seed 0: ZeroDivisionError")
     with pytest.raises(FuzzError):
         one_line(ValueError())
+
+
+def test_failed_seeds_are_tried_again():
+    outcome = Outcome("image", "random", {"refused": 3}, ["image, seed 4: KeyError: x", "image, see build/fuzz: y"], 2.0, 50)
+    again = retry(outcome)
+    assert again.failures == ["image, see build/fuzz: y"]
+    assert again.inputs == outcome.inputs == 5
 
 
 def test_figures(tmp_path):

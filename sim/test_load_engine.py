@@ -219,6 +219,7 @@ def test_read_channel_is_saturated(axi_data_width, size):
     pulses, memory, _ = run(config, commands, latency=20)
     assert memory.read_beats[-1] - memory.read_beats[0] + 1 == len(memory.read_beats)
     assert pulses.stall_output == 0
+    assert 0 < pulses.stall_input < 25  # waits for the first beat only
 
 
 def test_short_runs_cost_a_beat_each():

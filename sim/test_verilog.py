@@ -42,6 +42,12 @@ def test_same_bytes_whatever_the_hash_seed(request):
     assert "test_verilog.py" not in text
 
 
+def test_no_source_locations():
+    text = to_verilog(TwoClocks(), "two_clocks", domains=("sync", "other"))
+    assert "test_verilog.py" not in text
+    assert "src" not in text
+
+
 def test_unordered_clock_domains_are_refused():
     with pytest.raises(ValueError, match=r"^Clock domains must be listed in order, not left to chance: \['o"):
         to_verilog(TwoClocks(), "two_clocks")

@@ -44,7 +44,9 @@ class Board:
     target_mhz : float
         Clock of the accelerator unless another is asked for, MHz; made by a PLL.
     main_memory : int
-        Main memory of the accelerator in block RAM, bytes.
+        Main memory of the accelerator on the FPGA, bytes.
+    single_port : bool
+        It is in single-port RAM, not in block RAM.
     memory : str
         Memory, for people.
     platform : str
@@ -70,6 +72,7 @@ class Board:
     main_memory: int
     memory: str
     platform: str
+    single_port: bool = False
     baud: int = 1_000_000
     lights: Mapping[str, tuple] = field(default_factory=dict)
     uart_pins: tuple = ()
@@ -119,8 +122,7 @@ _ALL = (
         uart_pins=("io", 0, "0", "1")),
     Board(
         name="icebreaker", title="1BitSquared iCEBreaker", family="ice40", device="iCE40UP5K", package="SG48", speed="",
-        preset="icebreaker", clock_mhz=12.0, target_mhz=24.0, main_memory=4 * _KIB,
-        memory="4 KiB block RAM (128 KiB SPRAM: not used)",
+        preset="icebreaker", clock_mhz=12.0, target_mhz=24.0, main_memory=128 * _KIB, single_port=True, memory="128 KiB SPRAM",
         platform="amaranth_boards.icebreaker:ICEBreakerPlatform",
         lights={"heartbeat": ("led_g", 0), "error": ("led_r", 0)}),
     Board(

@@ -59,7 +59,7 @@ class AcceleratorConfig:
     dsp_budget : int
         Multipliers of the array in DSP blocks, at most; the others are built of LUTs, those of the last columns.
     dsp_sums : bool
-        Add the sums of the array's columns in DSP blocks too: fewer LUTs, more flip-flops.
+        Add the sums of the array's columns in DSP blocks too: fewer LUTs and flip-flops in the fabric.
     depthwise_streams : int
         Kernel rows that a column-mode tile multiplies at once (depthwise convolutions), 1 to rows / 2; each is given
         rows // depthwise_streams rows of the array. 0 builds no column mode.

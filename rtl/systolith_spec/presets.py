@@ -43,9 +43,8 @@ PRESETS["ulx3s-85f"] = replace(PRESETS["small-8x8"], name="ulx3s-85f", multiplie
 # 28 multipliers: the array takes 16, a lane of the vector unit 6 or 7.
 PRESETS["orangecrab-25f"] = replace(PRESETS["tiny-4x4"], name="orangecrab-25f", vector_lanes=1, multiplier_style="ecp5")
 PRESETS["tang-primer-20k"] = replace(PRESETS["tiny-4x4"], name="tang-primer-20k", vector_lanes=1)
-PRESETS["tang-nano-9k"] = replace(PRESETS["tang-primer-20k"], name="tang-nano-9k", activation_bytes=8 * _KIB,
-                                  weight_bytes=4 * _KIB)
-PRESETS["icebreaker"] = replace(PRESETS["tang-nano-9k"], name="icebreaker", softmax=False, depthwise_streams=0)
+PRESETS["tang-nano-9k"] = replace(PRESETS["nano-4x4"], name="tang-nano-9k")
+PRESETS["icebreaker"] = replace(PRESETS["nano-4x4"], name="icebreaker", activation_bytes=8 * _KIB, weight_bytes=4 * _KIB)
 
 
 def geometry(rows: int, cols: int) -> AcceleratorConfig:

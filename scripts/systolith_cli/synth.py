@@ -14,6 +14,7 @@ from systolith.verilog import to_verilog
 from systolith_boards.board_build import TOP, board_design
 from systolith_boards.boards import BOARDS
 from systolith_boards.boards import board as find_board
+from systolith_boards.dsp_budget import within_dsp_blocks
 from systolith_boards.report import SynthesisReport, render_table
 from systolith_boards.synthesis import synthesise
 from systolith_cli.configuration import find_config
@@ -34,7 +35,11 @@ def synthesise_config(config: AcceleratorConfig, board_name: str, folder: Path, 
                       progress: Callable[[str, float], None], *, seeds: int = 1) -> SynthesisReport:
     """Synthesise a configuration out of context for the FPGA of a board, with the multipliers of its family."""
     board = find_board(board_name)
-    text = to_verilog(Accelerator(config=_styled(config, board.family)), "systolith")
+    config = _styled(config, board.family)
+    text = to_verilog(Accelerator(config=config), "systolith")
+    if (fitting := within_dsp_blocks(config, text, board)) != config:
+        progress(f"{fitting.dsp_budget} multipliers of the array in DSP blocks, the others in LUTs", 0.0)
+        text = to_verilog(Accelerator(config=fitting), "systolith")
     return synthesise(text, "systolith", board, folder, seed=seed, seeds=seeds, progress=progress)
 
 
@@ -44,7 +49,11 @@ def synthesise_board(config: AcceleratorConfig, board_name: str, folder: Path, s
     """Build the bitstream of a board with a configuration; see `board_design`."""
     board = find_board(board_name)
     progress("elaborating", 0.0)
-    design = board_design(_styled(config, board.family), board, clock_mhz=clock_mhz, accelerator=accelerator)
+    config = _styled(config, board.family)
+    design = board_design(config, board, clock_mhz=clock_mhz, accelerator=accelerator)
+    if (fitting := within_dsp_blocks(config, design.verilog, board)) != config:
+        progress(f"{fitting.dsp_budget} multipliers of the array in DSP blocks, the others in LUTs", 0.0)
+        design = board_design(fitting, board, clock_mhz=clock_mhz, accelerator=accelerator)
     return synthesise(design.verilog, TOP, board, folder, seed=seed, seeds=seeds, progress=progress,
                       constraints=design.constraints, frequency_mhz=design.clock_mhz)
 

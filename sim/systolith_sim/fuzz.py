@@ -5,6 +5,7 @@ Every input must end in a clear error or in the correct result, within a time an
 
 import argparse
 import json
+import re
 import resource
 import shutil
 import signal
@@ -19,7 +20,7 @@ from pathlib import Path
 from systolith_sim.figures import PAGE, Figures, publish
 from systolith_sim.fuzzing import TARGETS, mutation
 
-__all__ = ["Outcome", "figures", "fuzz_guided", "fuzz_random"]
+__all__ = ["Outcome", "figures", "fuzz_guided", "fuzz_random", "retry"]
 
 _FOLDER = Path(__file__).resolve().parents[2] / "build" / "fuzz"
 _SECONDS = 60     # for one input
@@ -120,6 +121,20 @@ def figures(outcomes: list[Outcome]) -> Figures:
     return Figures(name="fuzz", summary=summary, header=_HEADER, rows=[o.row() for o in outcomes], notes=failures)
 
 
+def retry(outcome: Outcome, *, share: int = 1) -> Outcome:
+    """The outcome with the random inputs that failed tried again, after a repair."""
+    kept = Outcome(outcome.target, outcome.way, Counter(outcome.outcomes), [], outcome.slowest, outcome.memory)
+    for failure in outcome.failures:
+        seed = re.match(r"\w+, seed (\d+):", failure)
+        if seed is None:
+            kept.failures.append(failure)
+            continue
+        again = fuzz_random(outcome.target, 1, first=int(seed[1]), share=share)
+        kept.outcomes.update(again.outcomes)
+        kept.failures += again.failures
+    return kept
+
+
 def _limited_random(name: str, count: int, first: int, share: int) -> Outcome:
     """`fuzz_random` in a limited address space."""
     limits = resource.getrlimit(resource.RLIMIT_AS)
@@ -140,14 +155,20 @@ def main() -> int:
     parser.add_argument("--record", action="store_true", help="write the figures into docs/verification.md")
     parser.add_argument("--parts", nargs="*", default=list(_PARTS), choices=_PARTS,
                         help="run these only; results of the others are those of earlier runs, if there are any")
+    parser.add_argument("--retry", action="store_true", help="only try again the random inputs that failed before")
     options = parser.parse_args()
     _FOLDER.mkdir(parents=True, exist_ok=True)
     quarter = -(-options.inputs // len(_PARTS))
     for part in options.parts:
         name, way = part.split("-")
         share = options.share if name == "tflite" else 1
+        if options.retry:
+            if (_FOLDER / f"{part}.json").exists():
+                again = retry(Outcome(**json.loads((_FOLDER / f"{part}.json").read_text())), share=share)
+                (_FOLDER / f"{part}.json").write_text(json.dumps(vars(again)))
+            continue
         outcome = (_limited_random(name, quarter, options.first, share) if way == "random"
-                   else fuzz_guided(name, quarter, share=share))
+                   else fuzz_guided(name, quarter, share=max(share, 4)))
         (_FOLDER / f"{part}.json").write_text(json.dumps(vars(outcome)))
     files = [_FOLDER / f"{part}.json" for part in _PARTS]
     outcomes = [Outcome(**json.loads(file.read_text())) for file in files if file.exists()]

@@ -6,12 +6,14 @@ Results are kept in `build/mutants`, so that a run may be interrupted and contin
 """
 
 import argparse
+import ast
 import importlib
 import json
 import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +25,7 @@ from systolith_sim.handmade_mutants import HANDMADE
 from systolith_sim.judged_mutants import JUDGED
 from systolith_sim.mutation import Mutant, MutantFinder, modules, mutants, mutated, replaced
 
-__all__ = ["TESTS", "Result", "figures", "run_handmade", "run_mutant", "run_tests", "suite_of"]
+__all__ = ["TESTS", "Result", "bug_of", "figures", "run_bug", "run_mutant", "run_tests", "suite_of"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = _ROOT / "build" / "mutants"
@@ -40,10 +42,12 @@ TESTS: dict[str, tuple[str, ...]] = {
     "activation_feeder": ("sim/test_compute_engine.py",),
     "axi": ("sim/test_axi_read_arbiter.py", "sim/test_load_engine.py"),
     "burst_splitter": ("sim/test_load_engine.py", "sim/test_store_engine.py"),
+    "burst_beats": ("sim/test_load_engine.py",),
     "command_fetcher": ("sim/test_command_processor.py",),
     "delay": ("sim/test_aligned_array.py", "sim/test_requantizer.py"),
     "dma_errors": ("sim/test_load_engine.py", "sim/test_store_engine.py"),
     "generate": ("sim/test_generate.py::test_files_and_ports",),
+    "head_buffer": ("sim/test_skid_buffer.py",),
     "high_multiplier": ("sim/test_reciprocal.py",),
     "lane_tables": ("sim/test_vector_engine.py",),
     "parameter_loader": ("sim/test_vector_engine.py",),
@@ -59,6 +63,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "stream_buffer": ("sim/test_store_engine.py", "sim/test_vector_engine.py"),
     "systolic_array": ("sim/test_aligned_array.py",),
     "transfer_walker": ("sim/test_load_engine.py", "sim/test_store_engine.py"),
+    "vector_constants": ("sim/test_vector_engine.py",),
     "vector_dispatcher": ("sim/test_vector_engine.py", "sim/test_vector_timing.py", "sim/test_softmax.py"),
     "vector_element": ("sim/test_vector_engine.py",),
     "vector_engine": ("sim/test_vector_engine.py", "sim/test_vector_timing.py", "sim/test_softmax.py"),
@@ -175,18 +180,27 @@ def run_mutant(mutant: Mutant) -> Result:
     return _judge(mutant.name, mutant.text, MutantFinder(mutant.module, mutated(mutant)), suite_of(mutant.module))
 
 
-def run_handmade(module: str) -> Result:
-    """Run the tests of a module with its mutant made by hand."""
-    old, new = HANDMADE[module]
-    return _judge(f"{module} by hand", f"{old} -> {new}", MutantFinder(module, replaced(module, old, new)), suite_of(module))
+def bug_of(module: str) -> tuple[str, ast.Module]:
+    """Description and text of the deliberate bug of a module: that made by hand, or else its first mutant."""
+    if module in HANDMADE:
+        old, new = HANDMADE[module]
+        with suppress(ValueError):
+            return f"{old} -> {new}", replaced(module, old, new)
+    mutant = mutants(module, count=1)[0]
+    return f"{mutant.kind}: {mutant.text}", mutated(mutant)
+
+
+def run_bug(module: str) -> Result:
+    """Run the tests of a module with its deliberate bug."""
+    text, tree = bug_of(module)
+    return _judge(f"{module} by hand", text, MutantFinder(module, tree), suite_of(module))
 
 
 def _results(module: str, count: int, seed: int, until: float, folder: Path) -> list[Result]:
     """Results of a module's mutants and of that made by hand, from earlier runs as far as they are known."""
     file = folder / f"{module}.json"
     known = {entry["name"]: Result(**entry) for entry in json.loads(file.read_text())} if file.exists() else {}
-    old, new = HANDMADE[module]
-    wanted = [(f"{module} by hand", f"{old} -> {new}", lambda: run_handmade(module))]
+    wanted = [(f"{module} by hand", bug_of(module)[0], lambda: run_bug(module))]
     wanted += [(mutant.name, mutant.text, lambda m=mutant: run_mutant(m)) for mutant in mutants(module, count=count, seed=seed)]
     results = []
     for name, text, run in wanted:

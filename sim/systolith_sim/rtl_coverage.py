@@ -27,6 +27,7 @@ LINES = 95.0
 """Per cent of lines that have to be reached."""
 # Parts of the regression, each a call of pytest.
 TESTS = {
+    "timing": ["cocotb_tests/test_two_simulators.py", "-k", "timing"],
     "programs": ["cocotb_tests/test_accelerator.py"],
     "networks": ["cocotb_tests/test_networks.py", "-k", "random_networks or depthwise or several_samples or cover"],
 }

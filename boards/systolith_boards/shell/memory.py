@@ -1,4 +1,4 @@
-"""Main memory in block RAM behind AXI4, with a second port for single bytes of the host."""
+"""Main memory on the FPGA behind AXI4, with a second port for single bytes of the host."""
 
 from amaranth import *
 from amaranth.lib import data
@@ -10,6 +10,7 @@ from systolith.accelerator import accelerator_members
 from systolith.axi import AXI_BURST_INCR, AXI_ID_WIDTH
 from systolith.block_ram import BlockRam, block_ram
 from systolith.delay import delay
+from systolith.primitives.families import SINGLE_PORT_RAMS
 from systolith.shapes import MEMORY_WIDTH
 
 __all__ = ["MEMORY_READ_LATENCY", "MainMemory"]
@@ -23,7 +24,8 @@ MEMORY_READ_LATENCY = BlockRam.read_latency + 2
 
 
 class MainMemory(Component):
-    """AXI4 subordinate in block RAM: one read and one write burst at a time, a beat per cycle each.
+    """AXI4 subordinate in block RAM: one read and one write burst at a time, a beat per cycle each; or in single-port RAM,
+    where a beat is read or written per cycle, writes first.
 
     Bursts must be incrementing and of full width; others are answered with SLVERR, beats outside the memory with DECERR,
     and neither is written. The host reads and writes single bytes with priority over bursts: a UART leaves these nearly
@@ -35,6 +37,8 @@ class MainMemory(Component):
         Of the manager.
     size : int
         Bytes, a multiple of ``config.axi_bytes``.
+    single_port : bool
+        Use the single-port RAM of the family.
 
     Members
     -------
@@ -49,13 +53,14 @@ class MainMemory(Component):
         The byte, some cycles later. One read at a time.
     """
 
-    def __init__(self, *, config, size):
+    def __init__(self, *, config, size, single_port=False):
         if isinstance(size, bool) or not isinstance(size, int):
             raise TypeError(f"Memory size must be an integer, not {size!r}")
         if size < config.axi_bytes or size % config.axi_bytes:
             raise ValueError(f"Memory size must be a multiple of {config.axi_bytes}, not {size!r}")
         self._config = config
         self._size = size
+        self._single_port = single_port
         super().__init__({
             **{name.replace("m_axi_", "s_axi_"): member.flip() for name, member in accelerator_members(config).items()
                if name.startswith("m_axi_")},
@@ -73,21 +78,52 @@ class MainMemory(Component):
         """Bytes."""
         return self._size
 
+    @property
+    def single_port(self):
+        """Whether the RAM has one port."""
+        return self._single_port
+
+    @property
+    def _words(self):
+        return self.size // self.config.axi_bytes
+
     def elaborate(self, platform):
         m = Module()
-        words = self.size // self.config.axi_bytes
-        # One RAM a byte: no family's block RAM then needs write enables narrower than a word.
-        banks = []
-        for first in range(0, words, _BANK_WORDS):
+        r_addr, w_addr = (Signal(ceil_log2(self._words), name=f"{name}_addr") for name in "rw")
+        r_go = Signal()
+        w_en = Signal(self.config.axi_bytes)
+        w_data, r_data = (Signal(self.config.axi_data_width, name=f"{name}_data") for name in "wr")
+        if self.single_port:
+            m.submodules.ram = ram = SINGLE_PORT_RAMS[self.config.multiplier_style](
+                width=self.config.axi_data_width, depth=self._words, granularity=8)
+            m.d.comb += [ram.addr.eq(Mux(w_en.any(), w_addr, r_addr)), ram.en.eq(r_go | w_en.any()), ram.w_en.eq(w_en),
+                         ram.w_data.eq(w_data), r_data.eq(ram.r_data)]
+        else:
+            self._block_rams(m, r_addr, r_data, w_addr, w_en, w_data)
+        # What takes the RAM from the bursts.
+        beat = Signal()
+        only = Const(int(self.single_port))
+        self._read(m, r_addr, r_data, r_go, blocked=self.host_read | only & (self.host_write | beat))
+        self._write(m, w_addr, w_en, w_data, beat, blocked=self.host_write | only & self.host_read)
+        return m
+
+    def _block_rams(self, m, r_addr, r_data, w_addr, w_en, w_data):
+        """Banks of RAMs of a byte each: no family's block RAM then needs write enables narrower than a word."""
+        words = []
+        for number, first in enumerate(range(0, self._words, _BANK_WORDS)):
             lanes = []
             for index in range(self.config.axi_bytes):
-                lane = block_ram(style=self.config.multiplier_style, width=8, depth=min(_BANK_WORDS, words - first))
-                m.submodules[f"bank_{first // _BANK_WORDS}_{index}"] = lane
-                lanes.append(lane)
-            banks.append(lanes)
-        self._read(m, banks)
-        self._write(m, banks)
-        return m
+                lane = block_ram(style=self.config.multiplier_style, width=8, depth=min(_BANK_WORDS, self._words - first))
+                m.submodules[f"bank_{number}_{index}"] = lane
+                m.d.comb += [
+                    lane.r_addr.eq(r_addr), lane.r_en.eq(1), lane.w_addr.eq(w_addr),
+                    lane.w_data.eq(w_data.word_select(index, 8)),
+                    lane.w_en.eq(w_en[index] & (w_addr[ceil_log2(_BANK_WORDS):] == number)),
+                ]  # fmt: skip
+                lanes.append(lane.r_data)
+            words.append(Cat(lanes))
+        bank = delay(m, r_addr[ceil_log2(_BANK_WORDS):], BlockRam.read_latency, name="bank")
+        m.d.comb += r_data.eq(Array(words)[bank] if len(words) > 1 else words[0])
 
     @property
     def _offset_bits(self):
@@ -101,18 +137,14 @@ class MainMemory(Component):
     def _beat_response(self, address, response):
         return Mux((address >= self.size) & (response == _OKAY), _DECERR, response)
 
-    def _bank(self, word_address):
-        """Number of the bank of a word."""
-        return word_address[ceil_log2(_BANK_WORDS):ceil_log2(max(self.size // self.config.axi_bytes, _BANK_WORDS + 1))]
-
-    def _read(self, m, banks):
+    def _read(self, m, r_addr, r_data, r_go, *, blocked):
         address, left, response = Signal(MEMORY_WIDTH), Signal(9), Signal(2)
         identifier = Signal(AXI_ID_WIDTH)
         layout = data.StructLayout({"resp": 2, "last": 1, "id": AXI_ID_WIDTH})
         under_way = Signal(range(_BEATS + 1))
         issue = Signal()
         m.d.comb += [
-            issue.eq((left != 0) & (under_way != _BEATS) & ~self.host_read),
+            issue.eq((left != 0) & (under_way != _BEATS) & ~blocked),
             self.s_axi_arready.eq((left == 0) | issue & (left == 1)),  # bursts follow each other without a gap
         ]
         with m.If(issue):
@@ -120,22 +152,21 @@ class MainMemory(Component):
         with m.If(self.s_axi_arvalid & self.s_axi_arready):
             m.d.sync += [address.eq(self.s_axi_araddr), left.eq(self.s_axi_arlen + 1), identifier.eq(self.s_axi_arid),
                          response.eq(self._response("s_axi_ar"))]
-        read_address = Mux(self.host_read, self.host_addr, address)[self._offset_bits:]
-        for lane in sum(banks, []):
-            m.d.comb += [lane.r_addr.eq(read_address), lane.r_en.eq(1)]
+        m.d.comb += [
+            r_addr.eq(Mux(self.host_read, self.host_addr, address)[self._offset_bits:]),
+            r_go.eq(issue | self.host_read),
+        ]
 
         latency = BlockRam.read_latency
         beat = Signal(layout)
         m.d.comb += [beat.resp.eq(self._beat_response(address, response)), beat.last.eq(left == 1), beat.id.eq(identifier)]
         arrived = delay(m, issue, latency, name="arrived", reset_less=False)
         about = data.View(layout, delay(m, beat, latency, name="about"))
-        bank = delay(m, self._bank(read_address), latency, name="bank")
-        words = Array(Cat(lane.r_data for lane in lanes) for lanes in banks)[bank]
         m.submodules.beats = beats = SyncFIFO(width=self.config.axi_data_width + layout.size, depth=_BEATS)
         taken = self.s_axi_rvalid & self.s_axi_rready
         m.d.sync += under_way.eq(under_way + issue - taken)
         m.d.comb += [
-            beats.w_en.eq(arrived), beats.w_data.eq(Cat(words, about.as_value())),
+            beats.w_en.eq(arrived), beats.w_data.eq(Cat(r_data, about.as_value())),
             self.s_axi_rvalid.eq(beats.r_rdy), beats.r_en.eq(taken),
             Cat(self.s_axi_rdata, self.s_axi_rresp, self.s_axi_rlast, self.s_axi_rid).eq(beats.r_data),
         ]  # fmt: skip
@@ -143,16 +174,15 @@ class MainMemory(Component):
         lane_number = delay(m, self.host_addr[:self._offset_bits], latency, name="lane_number")
         m.d.sync += [
             self.host_r_valid.eq(delay(m, self.host_read, latency, name="host_arrived", reset_less=False)),
-            self.host_r_data.eq(words.word_select(lane_number, 8)),
+            self.host_r_data.eq(r_data.word_select(lane_number, 8)),
         ]
 
-    def _write(self, m, banks):
+    def _write(self, m, w_addr, w_en, w_data, beat, *, blocked):
         address, active, response = Signal(MEMORY_WIDTH), Signal(), Signal(2)
         beat_response = self._beat_response(address, response)
-        beat = Signal()
         m.d.comb += [
             self.s_axi_awready.eq(~active & ~self.s_axi_bvalid),
-            self.s_axi_wready.eq(active & ~self.host_write),
+            self.s_axi_wready.eq(active & ~blocked),
             beat.eq(self.s_axi_wvalid & self.s_axi_wready),
             self.s_axi_bresp.eq(response),
         ]
@@ -165,14 +195,10 @@ class MainMemory(Component):
             m.d.sync += [address.eq(address + self.config.axi_bytes), response.eq(beat_response)]
             with m.If(self.s_axi_wlast):
                 m.d.sync += [active.eq(0), self.s_axi_bvalid.eq(1)]
-        write_address = Mux(self.host_write, self.host_addr, address)[self._offset_bits:]
-        for number, lanes in enumerate(banks):
-            selected = self._bank(write_address) == number
-            for index, lane in enumerate(lanes):
-                mine = self.host_addr[:self._offset_bits] == index
-                enable = Mux(self.host_write, mine, beat & self.s_axi_wstrb[index] & (beat_response == _OKAY))
-                m.d.comb += [
-                    lane.w_addr.eq(write_address),
-                    lane.w_data.eq(Mux(self.host_write, self.host_w_data, self.s_axi_wdata.word_select(index, 8))),
-                    lane.w_en.eq(selected & enable),
-                ]
+        mine = 1 << self.host_addr[:self._offset_bits]
+        burst = self.s_axi_wstrb & (beat & (beat_response == _OKAY)).replicate(len(w_en))
+        m.d.comb += [
+            w_addr.eq(Mux(self.host_write, self.host_addr, address)[self._offset_bits:]),
+            w_data.eq(Mux(self.host_write, self.host_w_data.replicate(len(w_en)), self.s_axi_wdata)),
+            w_en.eq(Mux(self.host_write, mine, burst)),
+        ]

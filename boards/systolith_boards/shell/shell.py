@@ -32,6 +32,8 @@ class Shell(Component):
         Of the UART; the clock must be at least four times as fast, and come within 2 % of a multiple.
     accelerator : bool
         False leaves the accelerator out: a host link with a memory to test.
+    single_port : bool
+        Main memory in single-port RAM.
 
     Members
     -------
@@ -43,7 +45,8 @@ class Shell(Component):
         Register STATUS as the host read it last.
     """
 
-    def __init__(self, *, config, board, memory_bytes, clock_hz, baud, accelerator=True):
+    def __init__(self, *, config, board, memory_bytes, clock_hz, baud, accelerator=True,
+                 single_port=False):
         divisor = round(clock_hz / baud)
         if divisor < 4 or abs(clock_hz / divisor / baud - 1) > 0.02:
             raise ValueError(f"Baud rate must be at most a quarter of the clock of {clock_hz} Hz and within 2 % of a "
@@ -51,6 +54,7 @@ class Shell(Component):
         self._config = config
         self._divisor = divisor
         self._clock_hz = clock_hz
+        self._single_port = single_port
         self._identity = Identity(board=board, memory_bytes=memory_bytes, clock_hz=clock_hz, accelerator=accelerator)
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "heartbeat": Out(1), "busy": Out(1), "done": Out(1),
                           "error": Out(1)})
@@ -74,7 +78,8 @@ class Shell(Component):
         m = Module()
         memory_bytes = self.identity.memory_bytes
         m.submodules.bridge = bridge = HostBridge(identity=self.identity.encode(), memory_bytes=memory_bytes)
-        m.submodules.memory = memory = MainMemory(config=self.config, size=memory_bytes)
+        m.submodules.memory = memory = MainMemory(
+            config=self.config, size=memory_bytes, single_port=self._single_port)
         self._link(m, bridge)
         for name in ("addr", "write", "w_data", "read"):
             m.d.comb += getattr(memory, f"host_{name}").eq(getattr(bridge, f"host_{name}"))
