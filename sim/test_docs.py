@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from systolith_formal.proofs import PROOFS
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
@@ -55,6 +57,7 @@ def test_links(page):
             assert anchor in anchors(path), f"{page.name} links to {target}, but there is no such heading"
 
 
+_PROOF = re.compile(r"`formal:(\w+)`")
 _TEST = re.compile(r"`(\w+/\w+\.py)::(\w+)`")
 
 
@@ -68,8 +71,9 @@ def plan_rows(text):
 
 
 def untested(rows):
-    """Features of the plan with an empty cell or without a test."""
-    return [row[0] for row in rows if len(row) != 3 or not all(row) or not _TEST.search(row[-1])]
+    """Features of the plan with an empty cell or without a test or proof."""
+    return [row[0] for row in rows
+            if len(row) != 3 or not all(row) or not (_TEST.search(row[-1]) or _PROOF.search(row[-1]))]
 
 
 def test_every_row_of_the_plan_names_a_test():
@@ -96,3 +100,9 @@ def test_named_tests_exist():
     assert len(named) > 50
     for name, function in sorted(named):
         assert function in functions(name), f"verification.md names {name}::{function}, which does not exist"
+
+
+def test_named_proofs_exist():
+    named = set(_PROOF.findall((ROOT / "docs" / "verification.md").read_text())) - {"name"}
+    assert len(named) > 15
+    assert named <= {proof.name for proof in PROOFS}

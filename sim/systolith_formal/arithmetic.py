@@ -143,18 +143,20 @@ def _requantizer(bench):
     """The whole pipeline for a multiplier of 2**30, among items with any other."""
     m = bench.m
     m.submodules.dut = dut = Requantizer(lanes=1)
-    control = dut.control
-    bench.drive(dut.valid, control, dut.sums, dut.biases, dut.exponents)
+    bench.drive(dut.valid, dut.rounding, dut.bias_follows_sign, dut.zero_out, dut.minimum, dut.maximum, dut.sums,
+                dut.biases, dut.exponents)
     cycles = dut.latency
-    first_item = bench.at(0)
-    m.d.comb += dut.multipliers[0].eq(Mux(first_item, 1 << 30, bench.free(31, "multiplier")))
-    bench.assume((control.rounding != 3) & (dut.exponents[0] >= -31) & (dut.exponents[0] <= 30))
+    m.d.comb += dut.multipliers[0].eq(Mux(bench.at(0), 1 << 30, bench.free(31, "multiplier")))
+    bench.assume((dut.rounding != 3) & (dut.exponents[0] >= -31) & (dut.exponents[0] <= 30))
     first = {name: delay(m, value, cycles, name=f"first_{name}") for name, value in (
         ("sum", dut.sums[0]), ("bias", dut.biases[0]), ("exponent", dut.exponents[0]), ("valid", dut.valid),
-        ("control", control))}
-    control = control.shape()(first["control"])
+        ("rounding", dut.rounding), ("follows", dut.bias_follows_sign))}
+    rounding = first["rounding"]
+    zero_out = delay(m, dut.zero_out, cycles - dut.zero_cycle, name="first_zero")
+    minimum, maximum = (delay(m, value, cycles - dut.clamp_cycle, name=f"first_{name}") for name, value in (
+        ("minimum", dut.minimum), ("maximum", dut.maximum)))
     biased = Signal(signed(32))
-    m.d.comb += biased.eq(Mux(control.bias_follows_sign & (first["sum"] < 0), first["sum"] - first["bias"],
+    m.d.comb += biased.eq(Mux(first["follows"] & (first["sum"] < 0), first["sum"] - first["bias"],
                               first["sum"] + first["bias"]))
     left, right = Signal(5), Signal(5)
     with m.If(first["exponent"] < 0):
@@ -163,9 +165,9 @@ def _requantizer(bench):
         m.d.comb += left.eq(first["exponent"])
     shifted, operand = Signal(signed(63)), Signal(signed(32))
     m.d.comb += shifted.eq(biased << left)
-    m.d.comb += operand.eq(Mux(control.rounding == Rounding.SINGLE, _clamped(shifted, -(1 << 31), (1 << 31) - 1), shifted))
-    scaled = _shifted(_high(operand << 30, right, control.rounding), right, control.rounding)
-    wanted = _clamped(scaled + control.zero_out, control.minimum, control.maximum)
+    m.d.comb += operand.eq(Mux(rounding == Rounding.SINGLE, _clamped(shifted, -(1 << 31), (1 << 31) - 1), shifted))
+    scaled = _shifted(_high(operand << 30, right, rounding), right, rounding)
+    wanted = _clamped(scaled + zero_out, minimum, maximum)
     bench.check(~bench.at(cycles) | ((dut.results[0] == wanted) & (dut.results_valid == first["valid"])))
 
 
@@ -218,8 +220,7 @@ PROOFS = [
                         replacement="(self.rounding == Rounding.SINGLE) | negative")),
     Proof(name="requantizer_operand", module="requantizer_lane", build=_operand, bound=4, **_PIPELINE,
           claim="bias and left shift give the operand of the multiplication, wrapped or saturated",
-          mutant=Mutant(module="requantizer_lane", text="s1_shifted[31 - step :] != s1_sign.replicate(step + 1)",
-                        replacement="s1_shifted[32 - step :] != s1_sign.replicate(step)")),
+          mutant=Mutant(module="requantizer_lane", text="(s1_left >= index)", replacement="(s1_left > index)")),
     Proof(name="requantizer_product", module="requantizer_lane", build=_product, bound=5, **_PIPELINE,
           claim="the product is the sum of the four partial products of the operands' halves",
           mutant=Mutant(module="requantizer_lane", text='products["low_high"] + products["high_low"]',
@@ -231,8 +232,8 @@ PROOFS = [
     Proof(name="requantizer", module="requantizer", build=_requantizer, bound=15, **_PIPELINE,
           slow=True, limit=300,
           claim="the whole pipeline for every sum, bias, exponent and control with a multiplier of 2**30",
-          mutant=Mutant(module="requantizer", text="delay(m, control.zero_out, RequantizerLane.zero_cycle",
-                        replacement="delay(m, control.zero_out, RequantizerLane.zero_cycle - 1")),
+          mutant=Mutant(module="requantizer", text="self.rounding == Rounding.SINGLE, RequantizerLane.saturate_cycle",
+                        replacement="self.rounding == Rounding.SINGLE, RequantizerLane.saturate_cycle - 1")),
     Proof(name="array", module="aligned_array", build=_array, bound=14, unroll=True, reset=False,
           claim="sums are vector times matrix (3 x 2) under any schedule of tiles, swaps and vectors",
           mutant=Mutant(module="processing_element", text="active.eq(shadow)", replacement="active.eq(element.weight)")),

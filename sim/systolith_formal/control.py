@@ -1,6 +1,7 @@
 """Proofs about the command processor: registers, tokens, command queues, and all of them together."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 from amaranth import *
 
@@ -9,7 +10,7 @@ from systolith.register_file import RegisterFile
 from systolith.shapes import command_layout
 from systolith.token_counters import TokenCounters
 from systolith.watchdog import Watchdog
-from systolith_spec.commands import Engine
+from systolith_spec.commands import COMMAND_BYTES, Engine
 from systolith_spec.presets import preset
 from systolith_spec.registers import Register, RegisterField
 
@@ -184,6 +185,57 @@ def _queue_data(bench):
     bench.check(~(followed & fire & (ahead < beats)) | (got == chosen))
 
 
+def _no_deadlock(bench, patience=11):
+    """Queues and tokens under any well-formed program, handed over in order, with engines that do get on.
+
+    Well formed: in program order, every command finds the tokens it waits for. A command enters in one beat.
+    """
+    m = bench.m
+    config = SimpleNamespace(axi_data_width=8 * COMMAND_BYTES, axi_bytes=COMMAND_BYTES, queue_commands=2,
+                             multiplier_style="generic")
+    m.submodules.tokens = tokens = TokenCounters(width=4)
+    target, offered = bench.free(2, "target"), bench.free(1, "offered")
+    wait, signal = bench.free(4, "wait"), bench.free(4, "signal")
+    bench.assume(((wait | signal) & (1 << target)[:4]) == 0)
+    sent, retired = [], []
+    for engine in Engine:
+        name = engine.name.lower()
+        m.submodules[name] = queue = EngineQueue(config=config, inflight_depth=2)
+        ready, retire = bench.free(1, f"{name}_ready"), bench.free(1, f"{name}_retire")
+        header = Signal(_HEADER, name=f"{name}_header")
+        fire = queue.command.valid & queue.command.ready
+        flying, waits, works = (Signal(2, name=f"{name}_{what}") for what in ("flying", "waits", "works"))
+        m.d.comb += [
+            header.wait.eq(wait), header.signal.eq(signal),
+            queue.beats.payload.eq(header.as_value()), queue.beats.valid.eq(offered & (target == engine)),
+            queue.command.ready.eq(ready), queue.retire.eq(retire), queue.available.eq(tokens.available[engine]),
+            tokens.take[engine].eq(queue.take), tokens.give[engine].eq(queue.give),
+        ]
+        # An engine takes a command in its second cycle at the latest, and retires one every other cycle.
+        m.d.sync += [
+            flying.eq(flying + fire - retire),
+            waits.eq(Mux(queue.command.valid & ~ready, waits + 1, 0)),
+            works.eq(Mux((flying != 0) & ~retire, works + 1, 0)),
+        ]
+        bench.assume((waits < 2) & (works < 2) & (~retire | (flying != 0)))
+        sent.append(queue.beats.valid & queue.beats.ready)
+        retired.append(retire)
+    sends, retires = Signal(), Signal(range(5))
+    m.d.comb += [sends.eq(Cat(sent).any()), retires.eq(sum(retired))]
+    for producer in Engine:
+        for consumer in Engine:
+            if producer != consumer:
+                there = Signal(3, name=f"there_{producer.name}_{consumer.name}")
+                takes, gives = sends & (target == consumer) & wait[producer], sends & (target == producer) & signal[consumer]
+                bench.assume(~takes | (there != 0))
+                bench.assume(~gives | (there < 4))
+                m.d.sync += there.eq(there + gives - takes)
+    inside, idle = Signal(6), Signal(range(patience + 2))
+    m.d.sync += [inside.eq(inside + sends - retires),
+                 idle.eq(Mux((inside == 0) | (retires != 0), 0, Mux(idle > patience, idle, idle + 1)))]
+    bench.check(idle <= patience)
+
+
 def _watchdog(bench):
     m = bench.m
     m.submodules.dut = dut = Watchdog()
@@ -215,6 +267,10 @@ PROOFS = [
           claim="commands leave unchanged and in order",
           mutant=Mutant(module="engine_queue", text="self.beats.ready.eq(stored != depth)",
                         replacement="self.beats.ready.eq(1)")),
+    Proof(name="no_deadlock", module="engine_queue", build=_no_deadlock, bound=21, reset=False, slow=True, limit=300,
+          claim="four queues and the tokens: a command retires at least every 11 cycles under any well-formed program",
+          mutant=Mutant(module="engine_queue", text="Mux(retire, read_port.data[:signal_width], 0)",
+                        replacement="0")),
     Proof(name="watchdog", module="watchdog", build=_watchdog,
           claim="expires after the limit without progress, neither earlier nor later (limits 0 to 7)",
           mutant=Mutant(module="watchdog", text="m.If(self.kick | ~self.enable)", replacement="m.If(~self.enable)")),

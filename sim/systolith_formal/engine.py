@@ -128,7 +128,7 @@ def _abc(folder, commands, bound, limit):
     if not match:
         raise RuntimeError(f"ABC's status must be a word and numbers, not {text!r}")
     holds = {"UNSAT": True, "SAT": False}.get(match[1])
-    frames = int(match[3] or match[2]) if int(match[2]) >= 0 else bound - 1
+    frames = int(match[3] or match[2]) if int(match[2]) >= 0 else (bound or 1) - 1
     if holds is None and bound is not None and frames >= bound - 1:
         holds = True
     return holds, frames

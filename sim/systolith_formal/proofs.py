@@ -1,7 +1,7 @@
 """All proofs, in the order of the data."""
 
-from . import arithmetic, control, integers, memory, streams
+from . import arithmetic, buffers, control, integers, memory, streams
 
 __all__ = ["PROOFS"]
 
-PROOFS = [*streams.PROOFS, *memory.PROOFS, *control.PROOFS, *arithmetic.PROOFS, *integers.LEMMAS]
+PROOFS = [*streams.PROOFS, *memory.PROOFS, *buffers.PROOFS, *control.PROOFS, *arithmetic.PROOFS, *integers.LEMMAS]

@@ -1,6 +1,7 @@
 """Proofs about stream buffers and queues."""
 
 from systolith.block_fifo import BlockFifo
+from systolith.head_buffer import HeadBuffer
 from systolith.skid_buffer import SkidBuffer
 from systolith.stream_buffer import StreamBuffer
 
@@ -27,6 +28,12 @@ def _stream_buffer(bench):
     queue_contract(bench, dut.i, dut.o, most=2, latency=0)
 
 
+def _head_buffer(bench):
+    bench.m.submodules.dut = dut = HeadBuffer(shape=8)
+    bench.drive(dut.i.valid, dut.i.payload, dut.o.ready)
+    queue_contract(bench, dut.i, dut.o, most=2, latency=0)
+
+
 def _block_fifo(bench, depth=2):
     bench.m.submodules.dut = dut = BlockFifo(shape=1, depth=depth)
     bench.drive(dut.i.valid, dut.i.payload, dut.o.ready)
@@ -40,6 +47,9 @@ PROOFS = [
     Proof(name="stream_buffer", claim=_QUEUE, module="stream_buffer", build=_stream_buffer,
           mutant=Mutant(module="stream_buffer", text="(write_slot == index) & ~full[index]",
                         replacement="write_slot == index")),
+    Proof(name="head_buffer", claim=_QUEUE, module="head_buffer", build=_head_buffer,
+          mutant=Mutant(module="head_buffer", text="skid.o.ready.eq(~valid | self.o.ready)",
+                        replacement="skid.o.ready.eq(1)")),
     Proof(name="block_fifo", claim=_QUEUE + " (depth 2)", module="block_fifo", build=_block_fifo, slow=True,
           mutant=Mutant(module="block_fifo", text="(stored != 0) & (credits != 0)", replacement="stored != 0")),
 ]
