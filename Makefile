@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 export PYTHONHASHSEED := 0
 
-.PHONY: help setup demo test test-all lint formal docs benchmarks performance reports area-data scaling clean
+.PHONY: help setup demo test test-all lint formal docs benchmarks performance reports area-data model-errors exploration \
+	scaling waves clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
@@ -49,6 +50,15 @@ performance: $(READY) ## measure and draw docs/performance.md (about ten minutes
 
 area-data: $(READY) ## measure what the area model is fitted to, where the Verilog has changed (about 20 minutes)
 	@$(BIN)/python -m systolith_explore.area_measure
+
+model-errors: $(READY) ## compare the models of `explore` with what was measured, in docs/explore.md
+	@$(BIN)/python -m systolith_explore.model_errors
+
+exploration: $(READY) ## what to build for MLPerf Tiny on three boards, in docs/explore.md (about ten minutes)
+	@$(BIN)/python scripts/generate_exploration.py
+
+waves: $(READY) ## draw docs/figures/tile.svg from a waveform of the RTL
+	@$(BIN)/python scripts/generate_waves.py
 
 scaling: $(READY) ## draw docs/scaling.md: several cores that share one memory
 	@$(BIN)/python scripts/generate_scaling.py

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from systolith_boards.boards import BOARDS
+from systolith_boards.synthesis import SynthesisError
 from systolith_cli.configuration import find_config
 from systolith_cli.main import app
 from systolith_compiler.compiler import compile_graph
@@ -19,8 +20,11 @@ from systolith_explore.area_measure import PARTS, design_points, load_data
 from systolith_explore.area_model import RESOURCES, AreaModel, area_model, terms
 from systolith_explore.clock_model import ClockModel
 from systolith_explore.evaluation import evaluate, needed_units
+from systolith_explore.model_errors import PAGE, area_errors, clock_errors, part_errors
 from systolith_explore.search import Candidate, Exploration, explore
 from systolith_explore.space import CHOICES, build_config, choice_of, neighbours
+from systolith_sim.figures import block
+from systolith_sim.inference import infer
 from systolith_sim.prediction import predict_image
 from systolith_spec.presets import PRESETS, preset
 
@@ -38,8 +42,15 @@ class Here(Executor):
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("SYSTOLITH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+def small(tmp_path_factory, monkeypatch):
+    """A cache of the tests' own, and short searches."""
+    make_small(tmp_path_factory, monkeypatch)
+
+
+def make_small(tmp_path_factory, patch):
+    patch.setenv("SYSTOLITH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    patch.setattr(search_module, "_FINALISTS", 2)
+    patch.setattr(search_module, "_MOST_CLIMBS", 1)
 
 
 def invoke(*arguments):
@@ -50,7 +61,7 @@ def invoke(*arguments):
 def found(tmp_path_factory):
     """A small search."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SYSTOLITH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        make_small(tmp_path_factory, patch)
         return explore([DEMO], BOARD, Here(), budget=16)
 
 
@@ -79,7 +90,7 @@ def test_choices_describe_presets_and_neighbours():
         choice = choice_of(config)
         assert set(choice) == set(CHOICES)
         for name, here, there, other in neighbours(config):
-            assert choice[name] == here and (name == "lane_share" or choice_of(other)[name] == there)
+            assert choice[name] == here and (name in ("lane_share", "dsp_percent") or choice_of(other)[name] == there)
     built = build_config("x", choice_of(preset("small-8x8")))
     assert replace(built, name="small-8x8") == preset("small-8x8")
 
@@ -101,6 +112,12 @@ def test_area_model_predicts_designs_that_it_does_not_know():
         for resource in RESOURCES:
             measured = record["total"][resource]
             assert abs(getattr(prediction, resource) - measured) <= max(2, 0.1 * measured), (record["config"]["name"], resource)
+
+
+def test_error_tables_are_current():
+    page = PAGE.read_text()
+    for figures in (area_errors(area_model(), load_data()), part_errors(load_data()), clock_errors()):
+        assert block(figures) in page, "make model-errors"
 
 
 def test_area_model_without_data_says_so():
@@ -201,6 +218,35 @@ def test_only_confirmed_configurations_win(monkeypatch, tmp_path, measured, winn
     results = confirmation.confirm_best(exploration, [DEMO], tmp_path, lambda what: None)
     assert "preset" in results
     assert (exploration.winner and exploration.winner.config.name) == winner
+
+
+def test_confirmation_measures_area_clock_and_cycles(monkeypatch, tmp_path, found):
+    class Report:
+        lut, ff, dsp, bram, fmax_mhz = 1000, 900, 8, 7, 50.0
+
+    def synthesise(config, board, folder, seed, progress):
+        progress("routing", 0.5)
+        assert folder == tmp_path / config.name and board == BOARD.name
+        return Report
+
+    def run(graph, config, samples, *, model):
+        assert model == DEMO and len(samples) == 1
+        return replace(infer(graph, config, samples, level="tensor", model=model), cycles=25_000)
+
+    said = []
+    monkeypatch.setattr(confirmation, "synthesise_config", synthesise)
+    monkeypatch.setattr(confirmation, "infer", run)
+    result = confirmation.confirm(found.winner, BOARD, [DEMO], tmp_path, said.append)
+    assert result["area"] == {"lut": 1000, "ff": 900, "dsp": 8, "bram": 7} and result["clock_mhz"] == 50.0
+    assert result["networks"] == [{"model": "lenet5", "cycles": 25_000, "bit_exact": True}]
+    assert result["fps"] == pytest.approx(2000.0) and result["latency_ms"] == pytest.approx(0.5)
+    assert any("routing (50%)" in text for text in said) and any("on the RTL" in text for text in said)
+
+    def refuse(*arguments):
+        raise SynthesisError("does not fit")
+
+    monkeypatch.setattr(confirmation, "synthesise_config", refuse)
+    assert confirmation.confirm(found.winner, BOARD, [DEMO], tmp_path, said.append) == {"misfit": "does not fit"}
 
 
 def test_wrong_results_never_win(monkeypatch, tmp_path, found):

@@ -99,7 +99,7 @@ def run_cores(config: AcceleratorConfig, programs: Sequence[list[bytes]], bytes_
     for commands in programs:
         works = [book.work(command) for command in commands]
         core = _Core(config, constants, works, memory_latency, program_offset,
-                     _SharedChannel(events, memory_latency, memory, config.axi_bytes))
+                     channel=_SharedChannel(events, memory_latency, memory, config.axi_bytes))
         core.memory = memory
         core.fetch.start()
         cores.append(core)

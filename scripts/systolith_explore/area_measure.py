@@ -1,7 +1,7 @@
 """Measures what the area model is fitted to: synthesises the parts of accelerators, and whole ones, for ECP5.
 
 ``python -m systolith_explore.area_measure`` measures what `area_data.json` lacks or what today's Verilog differs from, one
-thing after the other, and keeps each at once; ``--count N`` stops after N. `make area-data` does all of it.
+thing after the other, and keeps each at once, so it can be interrupted. `make area-data` does all of it.
 """
 
 import argparse
@@ -48,28 +48,23 @@ _LARGE = {"rows": 8, "cols": 8, "lane_share": 1, "activation_kib": 64, "weight_k
           "axi_data_width": 64, "depthwise_streams": 2}
 _WIDE = {"rows": 12, "cols": 12, "lane_share": 1, "activation_kib": 128, "weight_kib": 64, "accumulator_depth": 512,
          "axi_data_width": 128, "depthwise_streams": 3}
-_BUFFERS = (_BASE, _LARGE, _WIDE, {**_LARGE, "axi_data_width": 32}, {**_BASE, "axi_data_width": 128},
-            {**_LARGE, "activation_kib": 16, "weight_kib": 8})
 # What a part depends on differs between its points; the rest of the configuration does not matter to it.
 _POINTS: dict[str, tuple[dict, ...]] = {
-    "processor": (_BASE, _LARGE, _WIDE),
-    "arbiter": (_BASE, _LARGE, _WIDE),
-    "load": _BUFFERS[:5],
-    "store": _BUFFERS[:5],
-    "activation_buffer": _BUFFERS,
-    "weight_buffer": _BUFFERS,
-    "parameter_buffer": (_BASE, _LARGE, _WIDE),
-    "compute": (_BASE, {**_BASE, "depthwise_streams": 0}, _LARGE, {**_LARGE, "depthwise_streams": 0}, {**_BASE, "rows": 8},
-                {**_BASE, "cols": 8, "accumulator_depth": 512}, {**_LARGE, "rows": 12, "depthwise_streams": 3},
-                {**_LARGE, "cols": 12, "axi_data_width": 32}),
-    "vector": (_BASE, {**_BASE, "lane_share": 4}, {**_BASE, "lane_share": 1}, {**_LARGE, "lane_share": 2},
-               {**_BASE, "units": (0, 1, 0)}, {**_BASE, "units": (1, 1, 0)}, {**_BASE, "units": (0, 0, 0)},
-               {**_BASE, "lane_share": 1, "units": (0, 0, 0)}),
+    "vector": (_BASE, {**_BASE, "lane_share": 4}, {**_BASE, "lane_share": 4, "units": (0, 0, 0)},
+               {**_BASE, "units": (0, 1, 0)}, {**_BASE, "units": (1, 1, 0)}),
+    "compute": (_BASE, {**_BASE, "dsp_percent": 0}, {**_BASE, "depthwise_streams": 0}, {**_BASE, "rows": 8},
+                {**_BASE, "cols": 8}),
+    "activation_buffer": (_BASE, _LARGE, _WIDE),
+    "weight_buffer": (_BASE, _LARGE, _WIDE),
+    "parameter_buffer": (_BASE, _LARGE),
+    "load": (_BASE, _LARGE, _WIDE),
+    "store": (_BASE, _LARGE, _WIDE),
+    "arbiter": (_BASE, _LARGE),
+    "processor": (_BASE, {**_BASE, "counters": 0}),
 }
 # Whole accelerators: the presets set the factors of the parts, the others are only predicted.
 _DESIGNS = ("tiny-4x4", "small-8x8", {**_BASE, "rows": 6, "cols": 6, "depthwise_streams": 2},
-            {**_BASE, "rows": 8, "cols": 4, "lane_share": 4, "units": (0, 1, 1)},
-            {**_LARGE, "cols": 12, "lane_share": 2, "units": (1, 1, 0)})
+            {**_BASE, "rows": 8, "cols": 4, "lane_share": 4, "units": (0, 1, 1)})
 
 
 def load_data() -> dict:
@@ -82,9 +77,10 @@ def _config(point: str | dict) -> AcceleratorConfig:
         return replace(preset(point), multiplier_style="ecp5")
     choice = dict(point)
     residual, pooling, softmax = choice.pop("units", (1, 1, 1))
-    name = "-".join(map(str, choice.values())) + f"-{residual}{pooling}{softmax}"
+    counters = choice.pop("counters", 1)
+    name = "-".join(map(str, choice.values())) + f"-{residual}{pooling}{softmax}{counters}"
     config = build_config(name, choice, residual_add=bool(residual), pooling=bool(pooling), softmax=bool(softmax))
-    return replace(config, multiplier_style="ecp5")
+    return replace(config, multiplier_style="ecp5", engine_counters=bool(counters))
 
 
 def design_points() -> Iterator[tuple[str, AcceleratorConfig]]:
@@ -116,32 +112,58 @@ def _write(data: dict) -> None:
     DATA.write_text(f'{{\n "parts": {{\n{parts}\n }},\n "designs": [\n{designs}\n ]\n}}\n')
 
 
-def _record(data: dict, part: str, config: AcceleratorConfig) -> bool:
-    """Measure a point unless its record is of today's Verilog; say whether that took a synthesis."""
+def _record(part: str, config: AcceleratorConfig) -> None:
+    """Measure a point unless its record is of today's Verilog."""
     text = _text(part, config)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    data = load_data()
     records = data["parts"][part] if part else data["designs"]
-    index = next((i for i, record in enumerate(records) if record["config"]["name"] == config.name), None)
-    if index is not None and records[index]["verilog"] == digest:
-        return False
+    if any(record["config"]["name"] == config.name and record["verilog"] == digest for record in records):
+        return
     begin = time.monotonic()
     measured = _measure(text, part or "systolith")
-    record = {"config": config.as_dict(), "verilog": digest, **(measured["total"] if part else measured)}
-    records[slice(len(records), None) if index is None else slice(index, index + 1)] = [record]
+    data = load_data()  # another process may have added something
+    records = data["parts"][part] if part else data["designs"]
+    _replace(records, {"config": config.as_dict(), "verilog": digest, **(measured["total"] if part else measured)})
     _write(data)
     print(f"{part or 'whole'} {config.name}: {measured['total']}, {time.monotonic() - begin:.0f} s", flush=True)
-    return True
+
+
+def _add(data: dict, paths: list[Path]) -> None:
+    """Take over what `systolith synth --json` measured, out of context: the whole and its parts."""
+    for path in paths:
+        synthesis = json.loads(path.read_text())
+        config = AcceleratorConfig(**synthesis["configuration"])
+        if synthesis["mode"] != "out-of-context" or not synthesis["device"].startswith("LFE5U"):
+            raise SystemExit(f"{path} must be an out-of-context synthesis for ECP5")
+        rows = {row["module"]: {key: row[key] for key in ("lut", "ff", "dsp", "bram")} for row in synthesis["hierarchy"]}
+        common = {"config": config.as_dict(), "verilog": "from a whole accelerator"}
+        whole = {key: synthesis[key] for key in ("lut", "ff", "dsp", "bram")}
+        for part, records in data["parts"].items():
+            _replace(records, {**common, **rows[part]})
+        _replace(data["designs"], {**common, "total": whole, "modules": {part: rows[part] for part in PARTS}})
+    _write(data)
+
+
+def _replace(records: list[dict], record: dict) -> None:
+    """Put a record in place of that of the same configuration."""
+    records[:] = [other for other in records if other["config"]["name"] != record["config"]["name"]] + [record]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=1000, help="most syntheses")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after this time")
+    parser.add_argument("--add", type=Path, nargs="*", default=[], metavar="SYNTH.json",
+                        help="take over what `systolith synth --config ... --json` measured, and stop")
     parser.add_argument("--parts", action="store_true", help="no whole accelerators")
     arguments = parser.parse_args()
-    data, left = load_data(), arguments.count
+    if arguments.add:
+        _add(load_data(), arguments.add)
+        return
+    begin = time.monotonic()
     for part, config in design_points():
-        if left and (part or not arguments.parts):
-            left -= _record(data, part, config)
+        if time.monotonic() - begin < arguments.seconds and (part or not arguments.parts):
+            _record(part, config)
 
 
 if __name__ == "__main__":

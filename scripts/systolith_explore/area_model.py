@@ -15,11 +15,12 @@ from scipy.optimize import nnls
 from systolith_explore.area_measure import PARTS, load_data
 from systolith_spec.config import AcceleratorConfig
 
-__all__ = ["RESOURCES", "AreaModel", "Prediction", "area_model", "terms"]
+__all__ = ["CALIBRATION", "RESOURCES", "AreaModel", "Prediction", "area_model", "terms"]
 
 RESOURCES = ("lut", "ff", "dsp", "bram")
 _BLOCK_BITS = 18 * 1024
-_CALIBRATION = ("tiny-4x4", "small-8x8")
+CALIBRATION = ("tiny-4x4", "small-8x8")
+"""Whole accelerators that set the factors."""
 
 
 @dataclass(frozen=True)
@@ -46,20 +47,21 @@ def terms(config: AcceleratorConfig) -> dict[str, list[float]]:
     bank_depth = config.activation_bytes // config.activation_banks // word
     turns = log2(word)
     column_mode = float(config.depthwise_streams > 0)
+    blocks = min(config.processing_elements, config.dsp_budget)
     activation_blocks = config.activation_banks * word * _blocks(8, bank_depth)
     weight_blocks = config.weight_word * _blocks(8, config.weight_bytes // config.weight_word)
     wide_weight_blocks = _blocks(8 * config.weight_word, config.weight_bytes // config.weight_word)
     return {
-        "processor": [1.0, beat, config.queue_commands],
+        "processor": [1.0, beat, config.queue_commands, config.engine_counters],
         "arbiter": [1.0, beat],
         "load": [1.0, beat, word, config.weight_word, config.outstanding_reads],
         "store": [1.0, beat, word, word * turns],
-        "activation_buffer": [1.0, word, word * turns, activation_blocks],
-        "weight_buffer": [1.0, config.weight_word, config.weight_word * log2(config.weight_word), weight_blocks,
+        "activation_buffer": [1.0, word, word * turns, word * word, activation_blocks],
+        "weight_buffer": [1.0, config.weight_word, config.weight_word**2, weight_blocks,
                           wide_weight_blocks],
         "parameter_buffer": [1.0, beat, _blocks(64, config.parameter_bytes // 8)],
-        "compute": [1.0, config.rows, config.cols, config.processing_elements, column_mode, column_mode * config.rows,
-                    config.rows * turns, 2 * config.cols * _blocks(32, config.accumulator_depth)],
+        "compute": [1.0, config.rows, config.cols, blocks, config.processing_elements - blocks, column_mode,
+                    column_mode * config.rows, config.rows * turns, 2 * config.cols * _blocks(32, config.accumulator_depth)],
         "vector": [1.0, lanes, config.pooling, config.residual_add, config.softmax, lanes * config.pooling,
                    lanes * config.residual_add, word * turns * config.pooling],
     }
@@ -84,16 +86,19 @@ class AreaModel:
             for resource in RESOURCES:
                 self._weights[part, resource] = _fit(rows, np.array([record[resource] for record in records], float))
         self._factors = dict.fromkeys(RESOURCES, 1.0)
-        known = [record for record in data["designs"] if record["config"]["name"] in _CALIBRATION]
+        known = [record for record in data["designs"] if record["config"]["name"] in CALIBRATION]
         for resource in ("lut", "ff") if known else ():
             ratios = [record["total"][resource] / getattr(self.predict(AcceleratorConfig(**record["config"])), resource)
                       for record in known]
             self._factors[resource] = float(np.mean(ratios))
 
+    def part(self, part: str, resource: str, config: AcceleratorConfig) -> float:
+        """A resource of one part by itself, without the factor."""
+        return float(self._weights[part, resource] @ terms(config)[part])
+
     def predict(self, config: AcceleratorConfig) -> Prediction:
         """Resources of a configuration with the multipliers of an ECP5."""
-        values = terms(config)
-        parts = {part: {resource: self._factors[resource] * float(self._weights[part, resource] @ values[part])
+        parts = {part: {resource: self._factors[resource] * self.part(part, resource, config)
                         for resource in RESOURCES} for part in PARTS}
         return Prediction(*(round(sum(part[resource] for part in parts.values())) for resource in RESOURCES), parts)
 

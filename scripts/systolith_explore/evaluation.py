@@ -70,7 +70,7 @@ def evaluate(config: AcceleratorConfig, models: tuple[str, ...], search: bool = 
     search : bool
         Compile as `systolith run` does; else quickly, a few percent slower programs.
     """
-    plain = replace(config, name="explored", multiplier_style="generic")
+    plain = replace(config, name="explored", multiplier_style="generic", dsp_budget=4096)
     results = []
     for path in models:
         key = digest(_code(), _model_bytes(path), repr(plain), search, LATENCY)

@@ -19,7 +19,8 @@ def describe(candidate: Candidate) -> str:
     choice = choice_of(candidate.config)
     return (f"{choice['rows']} x {choice['cols']}, {candidate.config.vector_lanes} lanes, {choice['activation_kib']}"
             f" + {choice['weight_kib']} KiB, {choice['accumulator_depth']} sums, {choice['axi_data_width']} bit, "
-            f"{choice['depthwise_streams']} streams")
+            f"{choice['depthwise_streams']} streams"
+            + (f", {choice['dsp_percent']} % of the multipliers DSP blocks" if choice["dsp_percent"] < 100 else ""))
 
 
 def candidate_rows(candidates: list[Candidate]) -> list[list[str]]:
@@ -129,7 +130,7 @@ def exploration_sections(exploration: Exploration, mix: list[dict], steps: list[
     first.blocks.append(Figure(pareto_chart(exploration), "Speed over area, predicted, with quickly compiled programs."))
     finalists = Section("Best configurations", 3, [
         "Predicted, with programs compiled in full. Names list rows x columns, columns for each lane, KiB of activations and "
-        "of weights, accumulator entries, bits of the bus, streams of column mode.",
+        "of weights, accumulator entries, bits of the bus, streams of column mode, percent of DSP blocks.",
         Table(head, candidate_rows(exploration.finalists))])
     presets = Section("Presets", 3, [Table(head, candidate_rows(exploration.presets))])
     sections = [first, finalists, presets]

@@ -27,6 +27,7 @@ _BLOCK_RAMS = {"ice40": 4}  # of 4 kbit, for one of ECP5 with 18 kbit
 _SPEEDS = {"ice40": 0.35, "gowin": 0.6, ("ecp5", "8"): 1.25}  # clock beside that of ECP5, speed grade 6; rough
 _BATCH = 8  # proposals judged together
 _FINALISTS = 6
+_CLOSE = 0.8  # of the speed of the best
 _MOST_CLIMBS = 8
 _WORST = (0.0, 1e9)
 
@@ -209,7 +210,10 @@ def explore(models: Iterable[Path], board: Board, executor: Executor, *, objecti
     tried = _search(board, executor, paths, units, hosted, budget, dsp_budget, journal, seed, progress)
     key = _key(objective, least_fps)
     pool = sorted([entry for entry in (*presets, *tried) if entry.fps], key=key)
-    finalists = pool[:_FINALISTS] + [entry for entry in presets if entry.fps and entry not in pool[:_FINALISTS]]
+    finalists = pool[:_FINALISTS]
+    # A preset that is far behind stays so when compiled in full.
+    finalists += [entry for entry in presets if entry.fps and entry not in finalists and (
+        entry is own or entry.fps >= _CLOSE * pool[0].fps or entry.latency_ms <= pool[0].latency_ms / _CLOSE)]
     progress(0.9, f"compiling for the best {len(finalists)} in full")
     full = [replace(entry, networks=[]) for entry in finalists]
     _judge(full, paths, executor, True, hosted)

@@ -25,6 +25,7 @@ from systolith_sim.cover_points import record_points
 from systolith_sim.job import Job
 from systolith_sim.prediction import predict_image
 from systolith_sim.verilog import to_verilog
+from systolith_sim.waves import prepare
 from systolith_spec.config import AcceleratorConfig
 
 __all__ = ["SampleRun", "simulate"]
@@ -84,7 +85,7 @@ def simulate(image: Image, graph: Graph, samples: Sequence[Sequence[np.ndarray]]
     seed : int
         Of the stalls.
     waves : Path or None
-        Waveform file to write.
+        Waveform file to write; a view for GTKWave goes beside it, see `systolith_sim.waves`.
     simulator : str or None
     timeout_seconds : float
         Wall-clock limit.
@@ -119,6 +120,8 @@ def simulate(image: Image, graph: Graph, samples: Sequence[Sequence[np.ndarray]]
                 plusargs=[f"+memory={folder / 'memory.hex'}", f"+seed={seed}",
                           *memory_plusargs(read_latency=memory_latency, write_latency=memory_latency, stall=stall)],
                 arguments={"job": str(folder)}, optimise="2", waves=waves, timeout_seconds=timeout_seconds)
+        if waves is not None:
+            prepare(Path(waves), image, len(samples))
         runs = []
         for number, entry in enumerate(results.records):
             with np.load(folder / f"outputs_{number}.npz") as stored:

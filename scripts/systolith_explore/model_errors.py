@@ -1,0 +1,75 @@
+"""Compares the area and clock models with what was measured, and writes the tables of docs/explore.md."""
+
+import json
+from pathlib import Path
+
+from systolith_explore.area_measure import load_data
+from systolith_explore.area_model import CALIBRATION, RESOURCES, AreaModel, area_model
+from systolith_explore.clock_model import CLOCK_DATA, clock_model
+from systolith_sim.figures import Figures, publish
+from systolith_spec.config import AcceleratorConfig
+
+__all__ = ["PAGE", "area_errors", "clock_errors", "part_errors"]
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "explore.md"
+_LEAST = 50  # LUTs or flip-flops: errors of less say nothing
+_NAMES = {"lut": "LUT4", "ff": "flip-flops", "dsp": "DSP", "bram": "block RAM"}
+
+
+def _error(predicted: float, measured: float) -> str:
+    return f"{predicted / measured - 1:+.1%}" if measured else "0"
+
+
+def area_errors(model: AreaModel, data: dict) -> Figures:
+    """Whole accelerators: predicted and measured."""
+    rows, worst = [], {}
+    for record in data["designs"]:
+        config = AcceleratorConfig(**record["config"])
+        prediction, known = model.predict(config), config.name in CALIBRATION
+        cells = []
+        for resource in RESOURCES:
+            predicted, measured = getattr(prediction, resource), record["total"][resource]
+            cells.append(f"{predicted:,} / {measured:,} ({_error(predicted, measured)})")
+            if not known and measured:
+                worst[resource] = max(worst.get(resource, 0.0), abs(predicted / measured - 1))
+        rows.append([f"{config.rows} x {config.cols}, {config.vector_lanes} lanes", "yes" if known else "no", *cells])
+    text = ", ".join(f"{_NAMES[resource]} {worst[resource]:.1%}" for resource in worst)
+    summary = f"Largest error of designs that nothing was fitted to: {text}." if worst else (
+        "No design but those of the factors has been measured.")
+    return Figures(name="area errors", summary=summary, rows=rows,
+                   header=["whole accelerator, ECP5", "sets factors",
+                           *(f"{_NAMES[name]}: predicted / measured" for name in RESOURCES)])
+
+
+def part_errors(data: dict) -> Figures:
+    """Parts: largest error of the fit."""
+    rows, model = [], AreaModel(data)
+    for part, records in data["parts"].items():
+        cells = []
+        for resource in ("lut", "ff"):
+            errors = [abs(model.part(part, resource, AcceleratorConfig(**record["config"])) / record[resource] - 1)
+                      for record in records if record[resource] >= _LEAST]
+            cells.append(f"{max(errors, default=0.0):.1%}")
+        rows.append([f"`{part}`", len(records), *cells])
+    return Figures(name="part errors", summary=f"Largest error of a part of {_LEAST} or more, in the fit:", rows=rows,
+                   header=["part", "points", "LUT4", "flip-flops"])
+
+
+def clock_errors() -> Figures:
+    """Routed designs: predicted and measured clock."""
+    records = json.loads(CLOCK_DATA.read_text())
+    rows = [[record["name"], f"{record['lut']:,}", f"{clock_model().predict(record['lut']):.1f}", f"{record['fmax_mhz']:.1f}",
+             _error(clock_model().predict(record["lut"]), record["fmax_mhz"])] for record in records]
+    return Figures(name="clock errors", summary=f"Stated error of the clock: {clock_model().error:.1%} "
+                   f"({'left-out designs' if len(records) > 2 else 'spread of the designs'}).", rows=rows,
+                   header=["routed, ECP5 speed grade 6", "LUT4", "predicted MHz", "measured MHz", "error"])
+
+
+def main() -> None:
+    data = load_data()
+    for figures in (area_errors(area_model(), data), part_errors(data), clock_errors()):
+        publish(figures, page=PAGE)
+
+
+if __name__ == "__main__":
+    main()
