@@ -234,8 +234,8 @@ def figures(results: dict[str, list[Result]]) -> Figures:
     share = 100 * killed / max(1, total)
     everything = {module: len(mutants(module)) for module in modules()}
     summary = (f"{killed} of {total} mutants killed, {share:.1f} %: a sample of {len(results)} of {len(everything)} modules, "
-               f"which have {sum(everything.values())} places to change; {equivalent} of the {total - killed} survivors are judged "
-               f"below to be harmless, {invalid} more could not be built.")
+               f"which have {sum(everything.values())} places to change; {equivalent} of the {total - killed} survivors are "
+               f"judged below to be harmless, {invalid} more could not be built.")
     return Figures(name="mutants", summary=summary, header=("module", "mutants", "killed", "harmless", "survived", "by hand"),
                    rows=rows, notes=survivors, details={"killed": killed, "mutants": total})
 
