@@ -1,5 +1,6 @@
 """Tests of the Verilog conversion."""
 
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,9 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from systolith.generate import generate
 from systolith_sim.verilog import cached_verilog, port_names, to_verilog
+from systolith_spec.presets import PRESETS
 
 SCRIPT = """
 import test_verilog
@@ -90,3 +93,12 @@ def test_port_names(text, names):
 def test_port_names_needs_the_module():
     with pytest.raises(ValueError, match=r"^Module must be in the Verilog text, not missing: 't'$"):
         port_names("module tt(a); endmodule", "t")
+
+
+@pytest.mark.parametrize("name", ["nano-4x4", "tiny-4x4"])
+def test_no_process_without_inputs(name, tmp_path):
+    """``always @*`` never runs for a constant, so simulators would disagree with synthesis."""
+    generate(PRESETS[name], tmp_path)
+    text = (tmp_path / "systolith.v").read_text()
+    assert "always @*" in text
+    assert not re.search(r"always @\*\n\s+\S[^\n]* = \d+'h[0-9a-f]+ *;", text)

@@ -149,7 +149,8 @@ class ActivationFeeder(Component):
             access.i.payload.context.swap.eq(first_of_tile),
             access.i.payload.context.overwrite.eq(first_of_block & ~fields.accumulate),
             access.i.payload.context.final.eq(position.over.block),
-            access.i.payload.context.update.eq(1),
+            # Every position gives a sum. No constant: Verilog's `always @*` for a constant part of a signal never runs.
+            access.i.payload.context.update.eq(walker.o.valid),
         ]
         if config.depthwise_streams:
             self._column_mode(m, walker, access)
