@@ -103,6 +103,7 @@ class FourMultipliers(MultiplyAdd):
         return m
 
 
+@pytest.mark.slow
 def test_nexus_multiply_add_is_four_multipliers_and_adders():
     prove_equivalent(FourMultipliers(shape=signed(21)), NexusMultiplyAdd(shape=signed(21)), depth=3,
                      cells=yosys_cells("nexus", *CELLS["nexus"]))

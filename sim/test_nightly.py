@@ -35,8 +35,8 @@ def test_graphs_are_worth_testing():
 
 def test_graphs_are_reproducible_and_can_be_cut():
     assert serialize_tflite(random_graph(5)) == serialize_tflite(random_graph(5))
-    sizes = [len(random_graph(5, limit=limit).operators) for limit in range(1, 6)]
-    assert sizes == sorted(sizes)
+    assert serialize_tflite(random_graph(5, limit=99)) == serialize_tflite(random_graph(5))
+    assert len(random_graph(5, limit=2).operators) < len(random_graph(5).operators)
     graph = random_graph(5, limit=2)
     assert all(np.isfinite(output).all() for output in run_outputs(graph, random_inputs(graph, 5)))
 
