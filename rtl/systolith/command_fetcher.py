@@ -105,9 +105,12 @@ class CommandFetcher(Component):
             m.d.sync += [discard.eq(0), self.ended.eq(0)]
         reserved, requesting = self._request(m, discard, room, exhausted)
         used = self._dispatch(m, discard, room, exhausted, self._receive(m))
+        # A cycle late, which no one sees: room is looked at two cycles after a request at the earliest.
+        s1_reserved = Signal.like(reserved)
         m.d.sync += [
+            s1_reserved.eq(reserved),
             # `used` comes late: it chooses between two sums.
-            room.eq(Mux(used, room - reserved + 1, room - reserved)),
+            room.eq(Mux(used, room - s1_reserved + 1, room - s1_reserved)),
             self.idle.eq(discard & (room == self.prefetch_beats) & ~requesting & ~self.start),
         ]
         return m
@@ -204,13 +207,21 @@ class CommandFetcher(Component):
         m.d.comb += [advance.eq(~s1_valid | used), fetched.ready.eq(advance)]
         with m.If(advance):
             m.d.sync += s1_valid.eq(fetched.valid)
-        s1_beat, s1_last, s1_target, s1_end, s1_bad = self._decode(m, fetched, advance)
+        s1_beat, s1_last, s1_target, s1_end, s1_bad, s1_stop = self._decode(m, fetched, advance)
 
         command_address = Signal(MEMORY_WIDTH)
+        accepted = Signal()
         forwarded = Signal()
-        m.d.comb += [used.eq(s1_valid & (discard | forwarded)), self.error.address.eq(command_address)]
+        ready = Cat(port.ready for port in self.beats)
+        m.d.comb += [
+            accepted.eq(~s1_stop & ~s1_bad & (s1_target & ready).any()),
+            forwarded.eq(s1_valid & ~discard & accepted),
+            used.eq(s1_valid & (discard | accepted)),
+            self.error.address.eq(command_address),
+        ]
         m.d.sync += [self.dispatch.eq(forwarded & s1_last), self.error.valid.eq(0)]
-        with m.If(forwarded & s1_last):
+        # An error is reported a cycle after its beat: the commands before it are counted by then.
+        with m.If(self.dispatch):
             m.d.sync += command_address.eq(command_address + COMMAND_BYTES)
         with m.If(self.start):
             m.d.sync += command_address.eq(self._first_command())
@@ -227,20 +238,18 @@ class CommandFetcher(Component):
                 m.d.sync += [self.ended.eq(1), discard.eq(1)]
             with m.Elif(s1_bad):
                 fail(ErrorCode.BAD_COMMAND)
-            with m.Else():
-                ready = Cat(port.ready for port in self.beats)
-                m.d.comb += forwarded.eq((s1_target & ready).any())
-                for engine in Engine:
-                    m.d.comb += self.beats[engine].valid.eq(s1_target[engine])
         with m.Elif(~discard & exhausted & (room == self.prefetch_beats)):
             fail(ErrorCode.OUT_OF_RANGE)
         for engine in Engine:
-            m.d.comb += self.beats[engine].payload.eq(s1_beat.data)
+            m.d.comb += [
+                self.beats[engine].valid.eq(s1_valid & ~discard & ~s1_stop & ~s1_bad & s1_target[engine]),
+                self.beats[engine].payload.eq(s1_beat.data),
+            ]
         return used
 
     def _decode(self, m, fetched, advance):
         """Stage 1: a beat, whether it is the last of its command, the command's engine (one-hot, held for all of
-        its beats), and whether it is END or a bad command (first beat only)."""
+        its beats), whether it is END or a bad command (first beat only), and whether it is END or no data."""
         beats = COMMAND_BYTES // self.config.axi_bytes
         position = Signal(range(beats))
         first = Signal()
@@ -258,12 +267,16 @@ class CommandFetcher(Component):
 
         s1_beat = Signal(fetched.payload.shape(), reset_less=True)
         s1_last, s1_end, s1_bad = Signal(name="s1_last"), Signal(name="s1_end"), Signal(name="s1_bad")
+        s1_stop = Signal()
         s1_target = Signal(len(Engine))
+        end = Signal()
+        m.d.comb += end.eq(first & (header.opcode == int(Opcode.END)))
         with m.If(advance):
             m.d.sync += [
                 s1_beat.eq(fetched.payload),
                 s1_last.eq(position == beats - 1),
-                s1_end.eq(first & (header.opcode == int(Opcode.END))),
+                s1_end.eq(end),
+                s1_stop.eq(end | fetched.payload.resp[1]),
                 # An engine neither waits for itself nor signals itself.
                 s1_bad.eq(first & (~known | (target & (header.wait | header.signal)).any()
                                    | (target[Engine.LOAD] & space_bits.all()))),
@@ -274,4 +287,4 @@ class CommandFetcher(Component):
             m.d.sync += position.eq(Mux(position == beats - 1, 0, position + 1))
         with m.If(self.start):
             m.d.sync += position.eq(0)
-        return s1_beat, s1_last, s1_target, s1_end, s1_bad
+        return s1_beat, s1_last, s1_target, s1_end, s1_bad, s1_stop

@@ -125,8 +125,9 @@ class EngineQueue(Component):
         write_index = Signal(ceil_log2(depth))
         read_index = Signal(ceil_log2(depth))
         write = Signal()
+        full = Signal()  # a register, as it decides upon the next beat of all queues
         m.d.comb += [
-            self.beats.ready.eq(stored != depth),
+            self.beats.ready.eq(~full),
             write.eq(self.beats.valid & self.beats.ready),
             ram.w_en.eq(write),
             ram.w_addr.eq(write_index),
@@ -163,6 +164,10 @@ class EngineQueue(Component):
                 m.d.sync += complete.eq(1)
         # The slot of a beat is free once the beat has left the block RAM.
         m.d.sync += stored.eq(stored + write - s2_valid)
+        with m.If(s2_valid):
+            m.d.sync += full.eq(0)
+        with m.Elif(write):
+            m.d.sync += full.eq(stored == depth - 1)
         with m.If(self.command.valid & self.command.ready):
             m.d.sync += position.eq(0)
         return stored

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 from systolith.group_counter import GroupCounter
 from systolith.shapes import command_layout
 from systolith.vector_constants import SLOT_WIDTH
-from systolith.vector_walk import walk_layout
+from systolith.vector_walk import compare_counts, walk_layout
 from systolith_spec.commands import Opcode
 from systolith_spec.vector_timing import VECTOR_COMMANDS_IN_FLIGHT, vector_division
 
@@ -118,8 +118,12 @@ class VectorDispatcher(Component):
             self.loader_start.eq(held_valid & is_params & room & ~self.loader_busy & ~waits),
             started.eq((self.walk.valid & self.walk.ready) | self.loader_start),
         ]
+        flags = self.walk.payload.single.shape()
+        single, pair = (Signal(flags, name=name, reset_less=True) for name in ("single", "pair"))
+        m.d.comb += [self.walk.payload.single.eq(single), self.walk.payload.pair.eq(pair)]
         with m.If(accept):
             m.d.sync += [held.eq(self.command.payload), held_valid.eq(1)]
+            m.d.sync += compare_counts(self.config, self.command.payload.vector, single, pair)
             m.d.sync += is_params.eq(self.command.payload.vector.opcode == Opcode.PARAMS)
         with m.Elif(started):
             m.d.sync += held_valid.eq(0)

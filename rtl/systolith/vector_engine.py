@@ -173,6 +173,21 @@ class VectorEngine(Component):
             request.i.valid.eq(allowed),
             request.i.payload.source.eq(source),
             request.i.payload.addr.eq(accesses.payload.addr),
+        ]
+        if softmax is not None:
+            # It runs alone and takes the same way, so that requests come from registers.
+            m.d.comb += [
+                softmax.values.ready.eq(request.i.ready),
+                softmax.values.data_valid.eq(self.activation_read.data_valid),
+                softmax.values.data.eq(self.activation_read.data),
+            ]
+            with m.If(softmax.busy):
+                m.d.comb += [
+                    request.i.valid.eq(softmax.values.valid),
+                    request.i.payload.source.eq(1),
+                    request.i.payload.addr.eq(softmax.values.addr),
+                ]
+        m.d.comb += [
             accesses.ready.eq(fire),
             elements.w_data.eq(issued_element),
             elements.w_en.eq(issued),
@@ -188,7 +203,7 @@ class VectorEngine(Component):
         with m.If(fire):
             m.d.sync += last_source.eq(source)
 
-        self._request(m, request.o, softmax)
+        self._request(m, request.o)
         arriving = Signal(element_layout(config))
         data_valid = self.accumulator_read.data_valid
         if config.pooling:
@@ -203,8 +218,8 @@ class VectorEngine(Component):
         ]
         return returned, write_idle, destinations
 
-    def _request(self, m, request, softmax):
-        """Offer a request, which comes from registers, to the port of its source; softmax runs alone."""
+    def _request(self, m, request):
+        """Offer a request, which comes from registers, to the port of its source."""
         port = self.activation_read
         source, addr = request.payload.source, request.payload.addr
         m.d.comb += [
@@ -217,14 +232,6 @@ class VectorEngine(Component):
                 (port.valid & ~port.ready) | (self.accumulator_read.valid & ~self.accumulator_read.ready)
             ),
         ]
-        if softmax is not None:
-            m.d.comb += [
-                softmax.values.ready.eq(port.ready),
-                softmax.values.data_valid.eq(port.data_valid),
-                softmax.values.data.eq(port.data),
-            ]
-            with m.If(softmax.busy):
-                m.d.comb += [port.addr.eq(softmax.values.addr), port.valid.eq(softmax.values.valid)]
 
     def _write(self, m, pipeline, destinations, dispatcher, returned, idle):
         """Queue results, join them with their destinations, write them through an output register."""

@@ -223,9 +223,12 @@ class VectorPipeline(Component):
             r_total = Signal(signed(32), name=f"r_total_{lane}", reset_less=True)
             take = Signal(name=f"take_{lane}")
             m.d.sync += e_value.eq(value)
-            m.d.comb += take.eq(
-                e_load | (e_compare & (e_value[:width].as_signed() > r_total[:width].as_signed()))
-            )
+            # The sign of a difference, which tools put on a carry chain.
+            difference = Signal(signed(width + 1), name=f"difference_{lane}")
+            m.d.comb += [
+                difference.eq(r_total[:width].as_signed() - e_value[:width].as_signed()),
+                take.eq(e_load | (e_compare & difference[-1])),
+            ]
             m.d.sync += r_total.eq(Mux(e_add, r_total + e_value, Mux(take, e_value, r_total)))
             m.d.comb += requantizer.sums[lane].eq(r_total)
 

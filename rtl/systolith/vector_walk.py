@@ -12,7 +12,7 @@ from systolith.window import Level, WindowWalker
 from systolith.window_access import WindowAccess
 from systolith_spec.widths import byte_coordinate_width, row_bytes_width
 
-__all__ = ["VectorWalk", "walk_layout"]
+__all__ = ["VectorWalk", "compare_counts", "walk_layout"]
 
 _CONSTANTS = (
     "source",
@@ -26,16 +26,49 @@ _CONSTANTS = (
 )
 
 
+_LOOPS = ("y", "x", "group", "ky", "kx")
+
+
+def _loops(config):
+    """Names of the loops, outermost first."""
+    return _LOOPS if config.pooling else _LOOPS[:3]
+
+
 def walk_layout(config):
-    """A VECTOR command with its number of groups, the lanes of the last group and the slot of its constants."""
+    """A VECTOR command with its number of groups, the lanes of the last group and the slot of its constants.
+
+    ``single`` and ``pair`` tell of each loop whether it has one or two iterations, see :func:`compare_counts`.
+    """
+    flags = data.StructLayout({name: 1 for name in _loops(config)})
     return data.StructLayout(
         {
             "vector": command_layout("VECTOR"),
             "groups": row_bytes_width(config),
             "tail": bits_for(config.vector_lanes),
             "slot": SLOT_WIDTH,
+            "single": flags,
+            "pair": flags,
         }
     )
+
+
+def compare_counts(config, vector, single, pair):
+    """Return assignments of the flags of :func:`walk_layout` for a command ``vector``."""
+    lanes = config.vector_lanes
+    statements = [
+        *(flags[name].eq(vector[f"{name}_count"] == count)
+          for flags, count in ((single, 1), (pair, 2)) for name in ("y", "x")),
+        single.group.eq(vector.channels <= lanes),
+        pair.group.eq((vector.channels > lanes) & (vector.channels <= 2 * lanes)),
+    ]
+    if config.pooling:
+        # An accumulator source has no window.
+        for name in ("ky", "kx"):
+            count = vector[f"{name}_count"]
+            statements += [
+                single[name].eq(~vector.source | (count == 1)), pair[name].eq(vector.source & (count == 2)),
+            ]
+    return statements
 
 
 class VectorWalk(Component):
@@ -113,8 +146,11 @@ class VectorWalk(Component):
             address_width=self._address_width,
             byte_width=byte_coordinate_width(config),
             context_shape=constants,
+            counts_compared=True,
         )
         m.d.comb += [
+            walker.command.payload.single.eq(self.command.payload.single),
+            walker.command.payload.pair.eq(self.command.payload.pair),
             walker.command.valid.eq(self.command.valid),
             self.command.ready.eq(walker.command.ready),
             walker.load(

@@ -72,13 +72,16 @@ class WindowWalker(Component):
         Bits of the signed coordinates.
     context_shape : shape-like
         Shape of data that accompanies a command and appears unchanged with each of its positions.
+    counts_compared : bool
+        Commands bring along whether a level has one or two iterations; otherwise the walker finds out.
 
     Members
     -------
     command : ``In(stream.Signature(command_shape))``
         One walk. Fields are named as in the command set: ``base`` (row address), ``first_row``,
         ``first_byte``, and for each level ``<name>_count`` (at least 1) and its steps
-        ``<name>_row_step`` and ``<name>_addr_step``, or ``<name>_byte_step``; ``context``.
+        ``<name>_row_step`` and ``<name>_addr_step``, or ``<name>_byte_step``; ``context``; with
+        ``counts_compared`` also ``single.<name>`` (the count is 1) and ``pair.<name>`` (it is 2).
     o : ``Out(stream.Signature(position_shape))``
         Positions: ``row``, ``row_addr``, ``byte``, ``first.<name>`` and ``last.<name>`` (the level is at its
         first or last iteration), ``over.<name>`` (it and all levels inside are at their last),
@@ -91,7 +94,7 @@ class WindowWalker(Component):
     """
 
     def __init__(self, *, levels, address_width=ADDRESS_WIDTH, row_width=ROW_WIDTH, byte_width=BYTE_WIDTH,
-                 context_shape=0):
+                 context_shape=0, counts_compared=False):
         levels = tuple(levels)
         names = [level.name for level in levels]
         if not levels:
@@ -112,6 +115,9 @@ class WindowWalker(Component):
                 fields[f"{level.name}_byte_step"] = signed(byte_width)
         fields["context"] = context_shape
         flags = data.StructLayout({name: 1 for name in names})
+        self._counts_compared = counts_compared
+        if counts_compared:
+            fields |= {"single": flags, "pair": flags}
         self._command_shape = data.StructLayout(fields)
         self._position_shape = data.StructLayout({
             "row": signed(row_width),
@@ -204,7 +210,7 @@ class WindowWalker(Component):
             m.d.comb += self.o.payload.over[level.name].eq(over)
             only, next_last = self._count(m, level, command, proceed, fresh, inside, over)
             step.insert(0, inside)
-            single = single & (command[f"{level.name}_count"] == 1)
+            single = single & self._is_single(command, level)
             settled = settled & Mux(alone & ~only, next_last, self.o.payload.last[level.name])
             # From here on for the level outside: "inside" includes this one.
             inside, alone = over, Signal(name=f"{level.name}_alone", reset_less=True)
@@ -214,6 +220,14 @@ class WindowWalker(Component):
                 with m.Else():
                     m.d.sync += inside.eq(Mux(inside, alone, settled))
         return step
+
+    def _is_single(self, command, level):
+        """Whether there is one iteration of a level."""
+        return command.single[level.name] if self._counts_compared else command[f"{level.name}_count"] == 1
+
+    def _is_pair(self, command, level):
+        """Whether there are two iterations of a level."""
+        return command.pair[level.name] if self._counts_compared else command[f"{level.name}_count"] == 2
 
     def _count(self, m, level, command, proceed, fresh, step, restart):
         """Count the iterations of a level; derive its flags ahead, so that they are registers.
@@ -232,9 +246,10 @@ class WindowWalker(Component):
         m.d.comb += [self.o.payload.first[level.name].eq(first), self.o.payload.last[level.name].eq(last)]
         with m.If(proceed):
             with m.If(fresh):
+                is_single, is_pair = self._is_single(command, level), self._is_pair(command, level)
                 m.d.sync += [
-                    left.eq(count - 1), left_init.eq(count - 1), first.eq(1), last.eq(count == 1), only.eq(count == 1),
-                    next_last.eq(count == 2), pair.eq(count == 2),
+                    left.eq(count - 1), left_init.eq(count - 1), first.eq(1), last.eq(is_single), only.eq(is_single),
+                    next_last.eq(is_pair), pair.eq(is_pair),
                 ]
             with m.Elif(restart):
                 m.d.sync += [left.eq(left_init), first.eq(1), last.eq(only), next_last.eq(pair)]
