@@ -227,11 +227,17 @@ class CommandProcessor(Component):
         failure, failure_engine = self._failure(
             m, fetcher.error, busy, overflow, overflow_engine, strobes["abort"], watchdog.expired)
 
+        # What the error was is forgotten a cycle later than that there was one: still before anyone can read it.
+        forgetting = Signal()
+        m.d.sync += forgetting.eq(0)
+        with m.If(forgetting):
+            m.d.sync += [error.eq(0), error_engine.eq(0)]
+
         def forget():
-            m.d.sync += [done.eq(0), failed.eq(0), error.eq(0), error_engine.eq(0)]
+            m.d.sync += [done.eq(0), failed.eq(0), forgetting.eq(1)]
 
         def fail():
-            m.d.sync += [failed.eq(1), error.eq(failure), error_engine.eq(failure_engine)]
+            m.d.sync += [failed.eq(1), error.eq(failure), error_engine.eq(failure_engine), forgetting.eq(0)]
             m.d.sync += [running.eq(0), stopped.eq(1), settle.eq(self.settle_cycles)]
             m.next = "STOP"
 

@@ -154,6 +154,8 @@ class VectorEngine(Component):
             shape=data.StructLayout({"source": 1, "addr": len(accesses.payload.addr)})
         )
         credits = Signal(range(depth + 1), init=depth)
+        # Registers: there are credits; `elements` has room for what is issued.
+        some, room = Signal(init=1), Signal(init=1)
         returned, write_idle, drained = Signal(), Signal(), Signal()
         last_source = Signal(reset_less=True)
 
@@ -161,13 +163,12 @@ class VectorEngine(Component):
         issued = Signal()
         issued_element = Signal(element_layout(config), reset_less=True)
         issued_destination = Signal(destination_layout(config), reset_less=True)
-        room = elements.w_rdy & ~(issued & (elements.w_level == _READS - 1))
 
         switching = (source != last_source) & (elements.r_rdy | issued | pipeline.active)
         # Everything before this element has been written, unless an element left in the last cycle.
         m.d.sync += drained.eq((credits == depth) & write_idle)
         fenced = issue.fence & ~(drained & ~issued)
-        allowed = accesses.valid & room & ~(element.first & (credits == 0)) & ~switching & ~fenced
+        allowed = accesses.valid & room & ~(element.first & ~some) & ~switching & ~fenced
         fire = allowed & request.i.ready
         m.d.comb += [
             request.i.valid.eq(allowed),
@@ -200,6 +201,14 @@ class VectorEngine(Component):
             issued_destination.eq(issue.destination),
         ]
         m.d.sync += credits.eq(credits + returned - (fire & element.first))
+        with m.If(returned):
+            m.d.sync += some.eq(1)
+        with m.Elif(fire & element.first):
+            m.d.sync += some.eq(credits != 1)
+        with m.If(elements.r_en & elements.r_rdy):
+            m.d.sync += room.eq(1)
+        with m.Elif(fire):
+            m.d.sync += room.eq(elements.w_level + issued != _READS - 1)
         with m.If(fire):
             m.d.sync += last_source.eq(source)
 

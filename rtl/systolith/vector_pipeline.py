@@ -191,7 +191,8 @@ class VectorPipeline(Component):
             delayed = Signal(name=f"s{stage}_valid")
             m.d.sync += delayed.eq(valids[-1])
             valids.append(delayed)
-        m.d.comb += self.active.eq(Cat(valids).any())
+        # `valids` have moved on by one when this register is looked at.
+        m.d.sync += self.active.eq((self.valid & element.source) | Cat(valids[:-1]).any())
         layout = _reduction_layout(self.config)
         fields = {name: element[name] for name, _ in layout if name != "maximum_reduce"}
         fields = Cat(*fields.values(), command.maximum_reduce)
