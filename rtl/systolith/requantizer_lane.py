@@ -155,23 +155,19 @@ class RequantizerLane(Component):
                 m.d.comb += [product.a.eq(x_part), product.b.eq(q_part)]
                 products[name] = product.p
         # The low and the high product do not overlap: their sum is a concatenation.
-        # One register each: yosys' pass for the DSP blocks of iCE40 loses half of a register behind two products.
-        s5_low = Signal(16, reset_less=True)
-        s5_high = Signal(signed(31), reset_less=True)
+        s5_outer = Signal(signed(47), reset_less=True)
         s5_middle = Signal(signed(33), reset_less=True)
         s5_sticky = Signal(reset_less=True)
         m.d.sync += [
-            s5_low.eq(products["low_low"][16:]),
-            s5_high.eq(products["high_high"]),
+            s5_outer.eq(Cat(products["low_low"][16:], products["high_high"])),
             s5_middle.eq(products["low_high"] + products["high_low"]),
             s5_sticky.eq(products["low_low"][:16].any()),
         ]
         s6_product = Signal(signed(47), reset_less=True)
         s6_inexact = Signal(reset_less=True)
         # Beside the addition: a + b = 0 modulo 2**n exactly if each bit of a ^ b is the bit of a | b below it.
-        low, other = s5_low[:15], s5_middle[:15]
+        low, other = s5_outer[:15], s5_middle[:15]
         nonzero = (low ^ other) ^ Cat(Const(0, 1), (low | other)[:14])
-        s5_outer = Cat(s5_low, s5_high).as_signed()
         m.d.sync += [s6_product.eq(s5_outer + s5_middle), s6_inexact.eq(s5_sticky | nonzero.any())]
         return s6_product, s6_inexact
 
