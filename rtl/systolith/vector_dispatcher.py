@@ -127,10 +127,8 @@ class VectorDispatcher(Component):
             m.d.sync += held.eq(self.command.payload)
             m.d.sync += compare_counts(self.config, self.command.payload.vector, single, pair)
             m.d.sync += is_params.eq(self.command.payload.vector.opcode == Opcode.PARAMS)
-        with m.If(accept):
-            m.d.sync += held_valid.eq(1)
-        with m.Elif(started):
-            m.d.sync += held_valid.eq(0)
+        # Without an enable, since the start comes late.
+        m.d.sync += held_valid.eq(accept | (held_valid & ~started))
         with m.If(self.walk.valid & self.walk.ready):
             m.d.sync += slot.eq(slot + 1)
 

@@ -154,8 +154,8 @@ class VectorEngine(Component):
             shape=data.StructLayout({"source": 1, "addr": len(accesses.payload.addr)})
         )
         credits = Signal(range(depth + 1), init=depth)
-        # Registers: there are credits; `elements` has room for what is issued.
-        some, room = Signal(init=1), Signal(init=1)
+        # Registers: there are credits; `elements`, with what is issued, has room; it is not empty.
+        some, room, reading = Signal(init=1), Signal(init=1), Signal()
         returned, write_idle, drained = Signal(), Signal(), Signal()
         last_source = Signal(reset_less=True)
 
@@ -164,7 +164,7 @@ class VectorEngine(Component):
         issued_element = Signal(element_layout(config), reset_less=True)
         issued_destination = Signal(destination_layout(config), reset_less=True)
 
-        switching = (source != last_source) & (elements.r_rdy | issued | pipeline.active)
+        switching = (source != last_source) & (reading | pipeline.active)
         # Everything before this element has been written, unless an element left in the last cycle.
         m.d.sync += drained.eq((credits == depth) & write_idle)
         fenced = issue.fence & ~(drained & ~issued)
@@ -172,7 +172,8 @@ class VectorEngine(Component):
         fire = allowed & request.i.ready
         m.d.comb += [
             request.i.valid.eq(allowed),
-            request.i.payload.source.eq(source),
+            # Without a request 0: the register of this bit is the request to the activation buffer.
+            request.i.payload.source.eq(source & allowed),
             request.i.payload.addr.eq(accesses.payload.addr),
         ]
         if softmax is not None:
@@ -185,7 +186,7 @@ class VectorEngine(Component):
             with m.If(softmax.busy):
                 m.d.comb += [
                     request.i.valid.eq(softmax.values.valid),
-                    request.i.payload.source.eq(1),
+                    request.i.payload.source.eq(softmax.values.valid),
                     request.i.payload.addr.eq(softmax.values.addr),
                 ]
         m.d.comb += [
@@ -205,10 +206,11 @@ class VectorEngine(Component):
             m.d.sync += some.eq(1)
         with m.Elif(fire & element.first):
             m.d.sync += some.eq(credits != 1)
-        with m.If(elements.r_en & elements.r_rdy):
-            m.d.sync += room.eq(1)
-        with m.Elif(fire):
-            m.d.sync += room.eq(elements.w_level + issued != _READS - 1)
+        arrived, under_way = elements.r_en & elements.r_rdy, elements.w_level + issued
+        with m.If(arrived & ~fire):
+            m.d.sync += [room.eq(1), reading.eq(under_way != 1)]
+        with m.Elif(fire & ~arrived):
+            m.d.sync += [room.eq(under_way != _READS - 1), reading.eq(1)]
         with m.If(fire):
             m.d.sync += last_source.eq(source)
 
@@ -233,7 +235,7 @@ class VectorEngine(Component):
         source, addr = request.payload.source, request.payload.addr
         m.d.comb += [
             port.addr.eq(addr),
-            port.valid.eq(request.valid & source),
+            port.valid.eq(source),
             self.accumulator_read.entry.eq(addr),
             self.accumulator_read.valid.eq(request.valid & ~source),
             request.ready.eq(Mux(source, port.ready, self.accumulator_read.ready)),
