@@ -151,7 +151,7 @@ class VectorEngine(Component):
         element = issue.element
         source = element.source if config.pooling else Const(0)
         m.submodules.request = request = HeadBuffer(
-            shape=data.StructLayout({"source": 1, "addr": len(accesses.payload.addr)})
+            shape=data.StructLayout({"source": 1, "addr": len(accesses.payload.addr)}), reset_less=False
         )
         credits = Signal(range(depth + 1), init=depth)
         # Registers: there are credits; `elements`, with what is issued, has room; it is not empty.
