@@ -206,7 +206,7 @@ def run(
         Compiler level "0", "1", "s" or "2" (Verilator); "1" nearly always serves best.
     coverage : path or None
         File for the line and toggle coverage (Verilator). By default a new file in the folder
-        ``$SYSTOLITH_COVERAGE``, if that is set; its name begins with a digest of the sources.
+        ``$SYSTOLITH_COVERAGE``, if that is set; its name begins with a digest of the design's Verilog.
     work_dir : path or None
         Folder the simulator runs in; by default a temporary one, kept only after a failure.
     timeout_seconds : float
@@ -234,7 +234,7 @@ def run(
     waves = None if waves is None else Path(waves).resolve()
     _check_waves(simulator, waves)
     if coverage is None and simulator == "verilator" and os.environ.get(COVERAGE_FOLDER):
-        coverage = Path(os.environ[COVERAGE_FOLDER]) / f"{digest(sources)[:12]}_{time.time_ns()}.dat"
+        coverage = Path(os.environ[COVERAGE_FOLDER]) / f"{digest(sources[-1][1])[:12]}_{time.time_ns()}.dat"
     parameters = tuple((name, _literal(value)) for name, value in (parameters or {}).items())
     defines = tuple((name, str(value)) for name, value in (defines or {}).items())
     if simulator == "verilator":
