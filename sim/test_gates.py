@@ -77,6 +77,8 @@ def test_libraries_hold_what_a_netlist_uses():
 def test_cells_without_model_are_named():
     with pytest.raises(ValueError, match="^Cells must have a model, not FANTASY$"):
         cell_library("ice40", "  FANTASY x (\n")
+    with pytest.raises(ValueError, match="^Cells must have a model, not MULT36X36$"):
+        cell_library("gowin", "  LUT2 x (\n  MULT36X36 y (\n")
 
 
 @pytest.mark.parametrize("config", list(dict.fromkeys([SMALL, *(design.config for design in DESIGNS)])),

@@ -9,13 +9,15 @@ import importlib.util
 import re
 from pathlib import Path
 
+from systolith_boards.toolchains.ice40 import ICE40_SYNTHESIS
+
 __all__ = ["FAMILIES", "cell_library"]
 
-# Per family: the yosys command and the files of models in the share folder of yosys.
+# Per family: commands of yosys, and the files of models and of black boxes in its share folder.
 FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ecp5": ("synth_ecp5", ("lattice/cells_sim_ecp5.v", "lattice/cells_bb_ecp5.v")),
-    "ice40": ("synth_ice40 -dsp", ("ice40/cells_sim.v",)),
-    "gowin": ("synth_gowin", ("gowin/cells_sim.v", "gowin/cells_xtra_gw2a.v")),
+    "ecp5": ("synth_ecp5 -top {top}", ("lattice/cells_sim_ecp5.v", "lattice/cells_bb_ecp5.v")),
+    "ice40": (ICE40_SYNTHESIS.format(options="-dsp -top {top}"), ("ice40/cells_sim.v",)),
+    "gowin": ("synth_gowin -noiopads -top {top}", ("gowin/cells_sim.v", "gowin/cells_xtra_gw2a.v")),
 }
 
 
@@ -139,6 +141,45 @@ def _gowin_ram(unit: int) -> str:
 """
 
 
+def _gowin_dual_port_ram(unit: int) -> str:
+    """Body of DPB or DPX9B: either port writes or reads, with the same clock; with a write it keeps what it has read."""
+    ports = []
+    for index, port in enumerate("AB"):
+        width = f"BIT_WIDTH_{index}"
+        ports.append(f"""
+    if (CE{port} && BLKSEL{port} == BLK_SEL_{index}) begin
+      if (!WRE{port}) begin
+        word = 0;
+        if ({width} < {unit})
+          for (i = 0; i < {width}; i = i + 1) word[i] = cells[AD{port}[13:3]][AD{port}[2:0] / {width} * {width} + i];
+        else
+          for (i = 0; i < {width} / {unit}; i = i + 1)
+            word[{unit} * i +: {unit}] = cells[AD{port}[13:3] / ({width} / {unit}) * ({width} / {unit}) + i];
+        latch_{port} <= RESET{port} ? 0 : word;
+      end else if ({width} < {unit})
+        for (i = 0; i < {width}; i = i + 1) cells[AD{port}[13:3]][AD{port}[2:0] / {width} * {width} + i] <= DI{port}[i];
+      else
+        for (i = 0; i < {width} / {unit}; i = i + 1)
+          if ({width} == {unit} || AD{port}[i])
+            cells[AD{port}[13:3] / ({width} / {unit}) * ({width} / {unit}) + i] <= DI{port}[{unit} * i +: {unit}];
+    end""")
+    return f"""
+  reg [{unit - 1}:0] cells [0:2047];
+  reg [{2 * unit - 1}:0] word, latch_A, latch_B;
+  integer i;
+  initial for (i = 0; i < 2048; i = i + 1) cells[i] = 0;
+  initial begin
+    latch_A = 0; latch_B = 0;
+    if (READ_MODE0 != 0 || READ_MODE1 != 0 || WRITE_MODE0 != 0 || WRITE_MODE1 != 0 || INIT_RAM_00 != 0)
+      $display("SIMULATION_ERROR: a block RAM in a mode without model");
+  end
+  always @(posedge CLKA) begin{"".join(ports)}
+  end
+  assign DOA = latch_A;
+  assign DOB = latch_B;
+"""
+
+
 def _gowin_multiplier(width: int) -> str:
     """Body of a multiplier without registers."""
     return f"""
@@ -151,6 +192,7 @@ def _gowin_multiplier(width: int) -> str:
 _BODIES = {
     "ecp5": {"DP16KD": _DP16KD, "MULT18X18D": _MULT18X18D},
     "gowin": {"SDPB": _gowin_ram(8), "SDPX9B": _gowin_ram(9),
+              "DPB": _gowin_dual_port_ram(8), "DPX9B": _gowin_dual_port_ram(9),
               "MULT9X9": _gowin_multiplier(9), "MULT18X18": _gowin_multiplier(18)},
 }
 
@@ -208,9 +250,10 @@ def cell_library(family: str, netlist: str) -> str:
     ValueError
         The netlist uses a cell that has no model.
     """
-    text = "\n".join(_included(_share() / name) for name in FAMILIES[family][1])
+    models, *boxes = (_included(_share() / name) for name in FAMILIES[family][1])
+    text = "\n".join([models, *boxes])
     bodies, others = (table.get(family, {}) for table in (_BODIES, _OTHER_BODIES))
-    known = set(re.findall(r"^(?:\(\*[^\n]*\*\)\s*)?module (\w+)", text, re.MULTILINE))
+    known = {*re.findall(r"^(?:\(\*[^\n]*\*\)\s*)?module (\w+)", models, re.MULTILINE), *bodies}
     missing = [name for name in _instances(netlist) if name not in known]
     if missing:
         raise ValueError(f"Cells must have a model, not {', '.join(missing[:5])}")

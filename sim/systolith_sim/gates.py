@@ -89,7 +89,7 @@ def small_image(config: AcceleratorConfig = SMALL) -> tuple[Image, np.ndarray]:
 def netlist(design: Design) -> str:
     """Verilog of a synthesised design, from the cache when nothing changed."""
     verilog = to_verilog(Accelerator(config=design.config), "systolith")
-    script = (f"read_verilog -sv design.v; {FAMILIES[design.family][0]} -top systolith; "
+    script = (f"read_verilog -sv design.v; {FAMILIES[design.family][0].format(top='systolith')}; "
               "rename -hide; write_verilog -noattr netlist.v")
 
     def build(folder: Path) -> None:
@@ -147,8 +147,9 @@ def _row(design: Design) -> tuple:
     cycles = [entry["CYCLES"] for entry in results.records]
     kinds = ", ".join(f"{count} {name}" for name, count in counts.most_common(5))
     simulation = results.build_seconds + results.run_seconds
+    command = FAMILIES[design.family][0].split()[0]
     print(f"{design.config.name} on {design.family}: {synthesis:.0f} s, {simulation:.0f} s", file=sys.stderr, flush=True)
-    return (design.config.name, FAMILIES[design.family][0], counts.total(), kinds, "bit-exact", " and ".join(map(str, cycles)),
+    return (design.config.name, command, counts.total(), kinds, "bit-exact", " and ".join(map(str, cycles)),
             f"{synthesis:.0f} s", f"{simulation:.0f} s")
 
 
