@@ -142,7 +142,7 @@ def _gowin_ram(unit: int) -> str:
 
 
 def _gowin_dual_port_ram(unit: int) -> str:
-    """Body of DPB or DPX9B: either port writes or reads, with the same clock; with a write it keeps what it has read."""
+    """Body of DPB or DPX9B, both ports with the same clock: a write keeps what was read, or passes through (mode 1)."""
     ports = []
     for index, port in enumerate("AB"):
         width = f"BIT_WIDTH_{index}"
@@ -156,9 +156,11 @@ def _gowin_dual_port_ram(unit: int) -> str:
           for (i = 0; i < {width} / {unit}; i = i + 1)
             word[{unit} * i +: {unit}] = cells[AD{port}[13:3] / ({width} / {unit}) * ({width} / {unit}) + i];
         latch_{port} <= RESET{port} ? 0 : word;
-      end else if ({width} < {unit})
+      end else if (WRITE_MODE{index} == 1)
+        latch_{port} <= RESET{port} ? 0 : DI{port};
+      if (WRE{port} && {width} < {unit})
         for (i = 0; i < {width}; i = i + 1) cells[AD{port}[13:3]][AD{port}[2:0] / {width} * {width} + i] <= DI{port}[i];
-      else
+      else if (WRE{port})
         for (i = 0; i < {width} / {unit}; i = i + 1)
           if ({width} == {unit} || AD{port}[i])
             cells[AD{port}[13:3] / ({width} / {unit}) * ({width} / {unit}) + i] <= DI{port}[{unit} * i +: {unit}];
@@ -170,7 +172,7 @@ def _gowin_dual_port_ram(unit: int) -> str:
   initial for (i = 0; i < 2048; i = i + 1) cells[i] = 0;
   initial begin
     latch_A = 0; latch_B = 0;
-    if (READ_MODE0 != 0 || READ_MODE1 != 0 || WRITE_MODE0 != 0 || WRITE_MODE1 != 0 || INIT_RAM_00 != 0)
+    if (READ_MODE0 != 0 || READ_MODE1 != 0 || WRITE_MODE0 > 1 || WRITE_MODE1 > 1 || INIT_RAM_00 != 0)
       $display("SIMULATION_ERROR: a block RAM in a mode without model");
   end
   always @(posedge CLKA) begin{"".join(ports)}
