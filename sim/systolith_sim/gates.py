@@ -164,7 +164,7 @@ def main() -> int:
     """Command line; ends with an error when a netlist differs. Results of designs not asked for are those of earlier runs."""
     names = list(dict.fromkeys(design.config.name for design in DESIGNS))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--family", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
+    parser.add_argument("--family", nargs="*", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--config", nargs="+", default=names, choices=names)
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--record", action="store_true", help="write the figures into docs/verification.md")
@@ -175,7 +175,8 @@ def main() -> int:
             _file(design).write_text(json.dumps(_row(design)))
     rows = [json.loads(_file(design).read_text()) for design in DESIGNS if _file(design).exists()]
     header = ("configuration", "synthesis", "cells", "most frequent", "memory", "cycles of two runs", "yosys", "simulation")
-    summary = f"{len(rows)} of {len(DESIGNS)} netlists run, a network that uses every unit of each: all bit-exact, with stalls on the bus."
+    summary = (f"{len(rows)} of {len(DESIGNS)} netlists have run a network that uses every unit of theirs: all bit-exact, "
+               "with stalls on the bus.")
     publish(Figures(name="gates", summary=summary, header=header, rows=rows), json_path=options.json,
             page=PAGE if options.record else None)
     return 0

@@ -23,8 +23,9 @@ from systolith_sim.cover_points import POINTS_FILE, all_points
 from systolith_sim.figures import PAGE, Figures, publish
 from systolith_sim.nightly import CONFIGS
 from systolith_sim.verilog import to_verilog
+from systolith_spec.config import AcceleratorConfig
 
-__all__ = ["DESIGNS", "LINES", "TESTS", "figures", "merge", "read_points", "run_tests"]
+__all__ = ["DESIGNS", "LINES", "TESTS", "figures", "key_of", "merge", "read_points", "run_tests"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = _ROOT / "build" / "coverage"
@@ -52,6 +53,11 @@ def read_points(text: str) -> Iterator[tuple[str, str, str, int]]:
         values = dict(part.split("\2", 1) for part in match[1].split("\1") if "\2" in part)
         kind, _, module = values["page"].partition("/")
         yield kind.removeprefix("v_"), module, f"{values['l']}:{values.get('n', '')}:{values['o']}", int(match[2])
+
+
+def key_of(config: AcceleratorConfig) -> str:
+    """First part of the names of a configuration's coverage files, see `systolith_sim.cocotb_run.run`."""
+    return digest(to_verilog(Accelerator(config=config), "systolith"))[:12]
 
 
 def merge(folder: Path) -> dict[str, Counter]:
@@ -82,8 +88,9 @@ def figures(folder: Path) -> Figures:
     rows, notes, reached = [], [], []
     merged = merge(folder)
     for config in DESIGNS:
-        counts = merged.get(digest(to_verilog(Accelerator(config=config), "systolith"))[:12], {})
-        design = {key: count for key, count in counts.items() if _is_design(key[1])}
+        design = {key: count for key, count in merged.get(key_of(config), {}).items() if _is_design(key[1])}
+        if not design:
+            continue
         shares = {}
         for kind in ("line", "branch", "toggle"):
             hits = [count > 0 for (k, *_), count in design.items() if k == kind]
