@@ -18,7 +18,7 @@ from pathlib import Path
 
 from systolith.accelerator import Accelerator
 from systolith_sim.cache import digest
-from systolith_sim.cocotb_run import COVERAGE_FOLDER
+from systolith_sim.cocotb_run import COVERAGE_FOLDER, TOGGLES
 from systolith_sim.cover_points import POINTS_FILE, all_points
 from systolith_sim.figures import PAGE, Figures, publish
 from systolith_sim.nightly import CONFIGS
@@ -32,10 +32,12 @@ _FOLDER = _ROOT / "build" / "coverage"
 LINES = 95.0
 """Per cent of lines that have to be reached."""
 # Parts of the regression, each a call of pytest: those that run the configurations of `DESIGNS`.
+_NETWORKS = "cocotb_tests/test_networks.py"
 TESTS = {
+    "tiny networks": [_NETWORKS, "-k", "tiny and (test_random_networks or depthwise) or windows or predicted"],
+    "odd networks": [_NETWORKS, "-k", "odd and (test_random_networks or depthwise) or larger"],
     "programs": ["cocotb_tests/test_accelerator.py", "-k", "not odd"],
     "faults": ["cocotb_tests/test_faults.py", "-m", "not slow"],
-    "networks": ["cocotb_tests/test_networks.py", "-k", "test_random_networks or depthwise or windows or larger or predicted"],
 }
 DESIGNS = tuple(config for config in CONFIGS if config.name in ("tiny-4x4", "odd-5x6"))
 """Configurations whose lines have to be reached; both have every unit."""
@@ -101,7 +103,8 @@ def figures(folder: Path) -> Figures:
         rows.append((f"{config.name}: lines and branches", f"{lines[0]} of {lines[1]}", f"{share:.1f} %"))
         toggles = shares["toggle"]
         share = 100 * toggles[0] / max(1, toggles[1])
-        rows.append((f"{config.name}: toggles", f"{toggles[0]} of {toggles[1]}", f"{share:.1f} %"))
+        if toggles[1]:
+            rows.append((f"{config.name}: toggles", f"{toggles[0]} of {toggles[1]}", f"{share:.1f} %"))
         missed = Counter(module for (kind, module, _), count in design.items() if kind != "toggle" and not count)
         notes += [f"{config.name}: {count} lines of `{module}` not reached: {EXPLAINED.get(module, 'not explained yet')}"
                   for module, count in missed.most_common(12)]
@@ -126,10 +129,13 @@ def main() -> int:
     """Command line; the exit status is 1 when lines or points are missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="*", default=list(TESTS), choices=list(TESTS), help="parts of the regression to run")
+    parser.add_argument("--toggles", action="store_true", help="count toggles too, which takes several times as long")
     parser.add_argument("--keep", action="store_true", help="add to what earlier runs have reached")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--record", action="store_true", help="write the figures into docs/verification.md")
     options = parser.parse_args()
+    if options.toggles:
+        os.environ[TOGGLES] = "1"
     if not options.keep:
         shutil.rmtree(_FOLDER, ignore_errors=True)
     run_tests(options.parts, _FOLDER)

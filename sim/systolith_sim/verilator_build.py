@@ -245,7 +245,7 @@ def build_simulation(
     optimise : str
         Level of ``OPTIMISE_LEVELS`` for the code that runs every cycle; see the table above.
     trace, coverage : bool
-        Support for VCD waves; line and toggle coverage.
+        Support for VCD waves; coverage of lines.
     jobs : int or None
         Parallel compilers, by default one per processor.
     verilator_arguments : sequence of str
@@ -292,7 +292,7 @@ def build_simulation(
         "--output-split-cfuncs",
         "500",
         *["--trace-vcd"] * trace,
-        *["--coverage-line", "--coverage-toggle"] * coverage,
+        *["--coverage-line"] * coverage,
         *(f"-G{name}={value}" for name, value in parameters),
         *(f"-D{name}={value}" for name, value in defines),
         *verilator_arguments,
