@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from systolith.accelerator import Accelerator
@@ -43,6 +44,7 @@ DESIGNS = tuple(config for config in CONFIGS if config.name in ("tiny-4x4", "odd
 """Configurations whose lines have to be reached; both have every unit."""
 # Why lines of a module cannot be reached by programs on a healthy bus; the rest is to be explained by a test.
 EXPLAINED: dict[str, str] = {}
+_CONSTANT = re.compile(r"if \((\\\$auto\$verilog_backend\S* |1'h[01])\)")
 _ENTRY = re.compile(r"^C '(.*)' (\d+)$")
 
 
@@ -57,9 +59,19 @@ def read_points(text: str) -> Iterator[tuple[str, str, str, int]]:
         yield kind.removeprefix("v_"), module, f"{values['l']}:{values.get('n', '')}:{values['o']}", int(match[2])
 
 
+@cache
+def _verilog(config: AcceleratorConfig) -> str:
+    return to_verilog(Accelerator(config=config), "systolith")
+
+
 def key_of(config: AcceleratorConfig) -> str:
     """First part of the names of a configuration's coverage files, see `systolith_sim.cocotb_run.run`."""
-    return digest(to_verilog(Accelerator(config=config), "systolith"))[:12]
+    return digest(_verilog(config))[:12]
+
+
+def _made_up(config: AcceleratorConfig) -> set[int]:
+    """Lines with conditions of the Verilog writer that are constant: a trigger that is always 0, ``else if (1'h1)``."""
+    return {number for number, line in enumerate(_verilog(config).splitlines(), 1) if _CONSTANT.search(line)}
 
 
 def merge(folder: Path) -> dict[str, Counter]:
@@ -90,7 +102,9 @@ def figures(folder: Path) -> Figures:
     rows, notes, reached = [], [], []
     merged = merge(folder)
     for config in DESIGNS:
-        design = {key: count for key, count in merged.get(key_of(config), {}).items() if _is_design(key[1])}
+        made_up = _made_up(config)
+        design = {key: count for key, count in merged.get(key_of(config), {}).items()
+                  if _is_design(key[1]) and int(key[2].split(":")[0]) not in made_up}
         if not design:
             continue
         shares = {}
