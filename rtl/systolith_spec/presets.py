@@ -40,9 +40,6 @@ _ALL = (
 PRESETS: dict[str, AcceleratorConfig] = {config.name: config for config in _ALL}
 # One per board: the preset that fits it, with the multipliers of its family.
 PRESETS["ulx3s-85f"] = replace(PRESETS["small-8x8"], name="ulx3s-85f", multiplier_style="ecp5")
-# The same FPGA as full as it can be: 49 multipliers in the vector unit, six columns of the array, the others made of LUTs.
-PRESETS["ulx3s-85f-fast"] = replace(
-    PRESETS["base-16x16"], name="ulx3s-85f-fast", vector_lanes=8, multiplier_style="ecp5", dsp_budget=96)
 # 28 multipliers: the array takes 16, a lane of the vector unit 6 or 7.
 PRESETS["orangecrab-25f"] = replace(PRESETS["tiny-4x4"], name="orangecrab-25f", vector_lanes=1, multiplier_style="ecp5")
 PRESETS["tang-primer-20k"] = replace(PRESETS["tiny-4x4"], name="tang-primer-20k", vector_lanes=1)
