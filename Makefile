@@ -37,7 +37,7 @@ lint: $(READY) ## style
 	@$(BIN)/ruff check --quiet .
 
 formal: $(READY) ## prove properties of the RTL for all inputs, and refute a mutant of each (minutes)
-	@$(BIN)/python -m systolith_formal --json build/formal.json
+	@$(BIN)/python -m systolith_formal --record --json build/formal.json
 
 docs: $(READY) ## regenerate the generated pages
 	@$(BIN)/python scripts/generate_docs.py

@@ -208,7 +208,9 @@ Results never depend on it: `cocotb_tests/test_networks.py` runs networks with r
 
 The convolutions of ResNet-50 at 224 x 224 behind the first, random weights, one sample, each with input and output in main
 memory, on `32x32`: {cycles:,} cycles, {share:.1f} % of 1024 multipliers ({worst:.0f} to {best:.0f} % by layer). The last stage
-is limited by its weights, 16 bytes a cycle.
+is limited by its weights, 16 bytes a cycle. A 3x3 layer of the stage with 14 x 14 pixels on the RTL
+(`systolith conv 14 14 256 256 --kernel 3 --config 32x32`; most of its half hour builds the simulator): 119 thousand cycles,
+94.8 %, bit-exact, as predicted.
 """
 
 

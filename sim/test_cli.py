@@ -8,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from systolith_cli.main import app
+from systolith_compiler.image import Image
+from systolith_sim.prediction import predict_image
 from systolith_sim.random_networks import NetworkBuilder, random_inputs, random_network
 from systolith_sim.tflite_writer import serialize_tflite, write_tflite
 
@@ -43,6 +45,24 @@ def test_run_writes_json_and_outputs(tmp_path, level):
     assert set(report["layers"][0]) == {"index", "op", "name", "cycles", "macs", "utilization"}
     with np.load(tmp_path / "y.npz") as outputs:
         assert outputs["output_0"].shape == (3, 10) and outputs["output_0"].dtype == np.int8
+
+
+def test_compile_writes_an_image(tmp_path):
+    result = invoke("compile", DEMO, "--config", "tiny-4x4", "--out", tmp_path / "net.img", "--json", tmp_path / "r.json")
+    assert result.exit_code == 0, result.output
+    image = Image.load(tmp_path / "net.img")
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["model"], report["config"], image.config.name) == ("lenet5", "tiny-4x4", "tiny-4x4")
+    assert report["memory_bytes"] == image.memory.size and report["host_ops"] == []
+    assert report["commands"] == sum(step.commands for step in image.steps)
+    assert report["inputs"][0]["shape"] == [1, 28, 28, 1] and report["outputs"][0]["offset"] == image.outputs[0].offset
+    assert report["predicted_cycles"] == sum(run.total for run in predict_image(image))
+
+
+def test_compile_refuses(tmp_path):
+    refused(invoke("compile", DEMO, "--out", tmp_path / "absent" / "net.img"), "Cannot write", "absent")
+    refused(invoke("compile", DEMO, "--out", tmp_path / "net.img", "--rounding", "up"), "'double' or 'single'", "'up'")
+    refused(invoke("compile", tmp_path / "none.tflite", "--out", tmp_path / "net.img"), "none.tflite")
 
 
 def test_float_inputs_are_quantised(tmp_path):

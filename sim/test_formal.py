@@ -79,7 +79,7 @@ def test_text_of_a_mutant_must_be_there():
 def test_command_line(tmp_path, capsys):
     assert main(["skid_buffer", "--json", str(tmp_path / "proofs.json")]) == 0
     assert "1 of 1 proofs hold and refute their mutants" in capsys.readouterr().out
-    entry, = json.loads((tmp_path / "proofs.json").read_text())["proofs"]
+    entry, = json.loads((tmp_path / "proofs.json").read_text())["details"]["proofs"]
     assert (entry["name"], entry["result"], entry["mutant"]) == ("skid_buffer", "holds", "refuted")
 
 

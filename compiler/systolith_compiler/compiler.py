@@ -1,6 +1,7 @@
 """From a graph to an image: lower, place, schedule."""
 
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 
@@ -188,7 +189,8 @@ class _Compilation:
         while better:
             better = False
             for index in few:
-                for change in refinements(self.plans[index][0]):
+                blocks = ceil(self.lowered.layers[index].output.channels / self.config.cols)
+                for change in refinements(self.config, self.plans[index][0], blocks):
                     if not trials:
                         return
                     trials -= 1

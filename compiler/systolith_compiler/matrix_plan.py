@@ -42,6 +42,8 @@ class MatrixPlan:
         The first (last) tiles are smaller.
     groups_rise, groups_fall : bool
         The first (last) groups are smaller.
+    last_blocks : int
+        Blocks in the last group, if not 0; the others are shared among the groups before.
     chunks : int
         Chunks of array rows in a slice of the reduction, at most (1x1 kernels on inputs that stay on chip).
     last_chunks : int
@@ -65,6 +67,7 @@ class MatrixPlan:
     tiles_fall: bool = False
     groups_rise: bool = False
     groups_fall: bool = False
+    last_blocks: int = 0
     chunks: int = 1 << 16
     last_chunks: int = 1 << 16
     slices_rise: bool = False
@@ -75,7 +78,8 @@ class MatrixPlan:
     records_together: bool = False
 
 
-def cut(total: int, step: int, least: int, *, rise: bool = False, fall: bool = False) -> list[tuple[int, int]]:
+def cut(total: int, step: int, least: int, *, rise: bool = False, fall: bool = False,
+        descending: bool = False) -> list[tuple[int, int]]:
     """Cut `total` into pieces of at most `step`, nearly equal but for smaller ones at the ends.
 
     Parameters
@@ -83,6 +87,8 @@ def cut(total: int, step: int, least: int, *, rise: bool = False, fall: bool = F
     total, step : int
     least : int
         Size of the first (last) piece with `rise` (`fall`); the next ones double.
+    descending : bool
+        Of the nearly equal pieces the larger ones come first: in a ring each fits where the one before it was.
 
     Returns
     -------
@@ -97,6 +103,8 @@ def cut(total: int, step: int, least: int, *, rise: bool = False, fall: bool = F
     middle = total - sum(head) * (rise + fall)
     count = ceil(middle / step)
     sizes = [middle * (i + 1) // count - middle * i // count for i in range(count)]
+    if descending:
+        sizes.sort(reverse=True)
     sizes = head * rise + sizes + head[::-1] * fall
     stops = [sum(sizes[:i + 1]) for i in range(len(sizes))]
     return list(zip([0, *stops[:-1]], stops, strict=True))
@@ -142,7 +150,14 @@ def choices(config: AcceleratorConfig, usual: MatrixPlan, pixels: int, blocks: i
     return coordinates
 
 
-def refinements(plan: MatrixPlan) -> list[dict]:
+def _two_groups(config: AcceleratorConfig, blocks: int) -> list[dict]:
+    """Two groups: as many blocks as slices of few chunks can have that fill half the weight buffer, and the rest."""
+    tiles = config.weight_bytes // 2 // config.tile_bytes
+    return [{"blocks": tiles // chunks, "chunks": chunks, "last_blocks": blocks - tiles // chunks}
+            for chunks in (8, 9, 10, 11, 12, 16) if blocks / 2 < tiles // chunks < blocks]
+
+
+def refinements(config: AcceleratorConfig, plan: MatrixPlan, blocks: int) -> list[dict]:
     """Changes of the plan of a layer of few pixels worth trying in the whole program.
 
     Loading weights is all that counts there. A trial of the layer alone rewards small slices, with which it ends
@@ -152,4 +167,5 @@ def refinements(plan: MatrixPlan) -> list[dict]:
     changes += [{"last_chunks": count} for count in (1 << 16, 6, 3, 1)]
     changes += [{"blocks": count} for count in (plan.blocks // 2, plan.blocks * 2, plan.blocks - 2) if count > 0]
     changes += [{name: not getattr(plan, name)} for name in ("records_together", "slices_rise", "slices_fall")]
+    changes += _two_groups(config, blocks)
     return [change for change in changes if replace(plan, **change) != plan]

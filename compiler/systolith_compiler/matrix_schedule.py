@@ -137,7 +137,7 @@ class MatrixSchedule:
             first, stop = part.channels
             count = ceil((stop - first) / rows)
             step = self._tapered(min(plan.chunks, _MOST_CHUNKS if rise or fall else 1 << 16, count), g)
-            chunks = cut(count, step, 1, rise=rise, fall=fall)
+            chunks = cut(count, step, 1, rise=rise, fall=fall, descending=plan.last_blocks > 0)
             finer += [replace(part, channels=(first + a * rows, min(first + b * rows, stop))) for a, b in chunks]
         return finer
 
@@ -201,7 +201,9 @@ class MatrixSchedule:
         if not self._uniform:
             most.append(config.table_channels // config.cols)
         self.group_blocks = 1 if self.layer.depthwise else max(1, min(most))
-        groups = cut(self.blocks, self.group_blocks, 1, rise=plan.groups_rise, fall=plan.groups_fall)
+        last = min(plan.last_blocks, self.group_blocks, self.blocks - 1)
+        groups = cut(self.blocks - last, self.group_blocks, 1, rise=plan.groups_rise, fall=plan.groups_fall)
+        groups += [(self.blocks - last, self.blocks)] * (last > 0)
         self.groups = [(start * config.cols, min(stop * config.cols, self.outputs)) for start, stop in groups]
 
     def _tiles(self, rows: int, cols: int) -> list[Tile]:

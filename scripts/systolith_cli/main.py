@@ -4,6 +4,7 @@ import typer
 
 from systolith_cli.array import array
 from systolith_cli.boards import boards
+from systolith_cli.compile import compile_network
 from systolith_cli.configs import configs
 from systolith_cli.conv import conv
 from systolith_cli.explore import explore
@@ -23,3 +24,4 @@ app = typer.Typer(
 
 for command in (run, gemm, conv, info, report, explore, verilog, synth, array, configs, boards):
     app.command()(command)
+app.command("compile")(compile_network)

@@ -1,36 +1,45 @@
 """Run the proofs and their mutants; a table, optionally JSON; the exit status tells whether all is as it should be."""
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from systolith_sim.figures import PAGE, Figures, publish
 
 from .proof import run_proof
 from .proofs import PROOFS
 
+__all__ = ["figures", "main"]
+
 _ANSWERS = {True: "holds", False: "refuted", None: "undecided"}
+_HEADER = ("proof", "method", "result", "mutant", "s")
 
 
-def _entry(result):
-    proof = result.proof
-    return {
-        "name": proof.name, "module": proof.module, "claim": proof.claim, "method": proof.method,
-        "result": _ANSWERS[result.outcome.holds], "mutant": _ANSWERS[result.mutant.holds], "passed": result.passed,
+def figures(results):
+    """Table and figure of some proofs.
+
+    Parameters
+    ----------
+    results : list of Result
+
+    Returns
+    -------
+    Figures
+    """
+    entries = [{
+        "name": result.proof.name, "module": result.proof.module, "claim": result.proof.claim,
+        "method": result.proof.method, "result": _ANSWERS[result.outcome.holds],
+        "mutant": _ANSWERS[result.mutant.holds], "passed": result.passed,
         "seconds": round(result.outcome.seconds + result.mutant.seconds, 1),
-    }
-
-
-def _table(entries):
-    table = Table("proof", "module", "method", "result", "mutant", "s", box=None, pad_edge=False)
-    for entry in entries:
-        result = entry["result"] if entry["result"] == "holds" else f"[red]{entry['result']}[/]"
-        mutant = entry["mutant"] if entry["mutant"] == "refuted" else f"[red]{entry['mutant']}[/]"
-        table.add_row(entry["name"], entry["module"], entry["method"], result, mutant, f"{entry['seconds']:.1f}")
-    return table
+    } for result in results]
+    rows = [(f"`{entry['name']}`", entry["method"].split(" (")[0], entry["result"], entry["mutant"], entry["seconds"])
+            for entry in entries]
+    inductive = sum(entry["method"] == "inductive" and entry["passed"] for entry in entries)
+    summary = (f"{sum(result.passed for result in results)} of {len(results)} proofs hold and refute their mutants; "
+               f"{inductive} of them for any number of cycles.")
+    return Figures(name="formal", summary=summary, header=_HEADER, rows=rows,
+                   details={"proofs": entries, "passed": all(result.passed for result in results)})
 
 
 def main(arguments=None):
@@ -38,24 +47,22 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m systolith_formal", description=__doc__)
     parser.add_argument("names", nargs="*", help="names of proofs; none: all")
     parser.add_argument("--json", type=Path, help="write the results to this file as well")
+    parser.add_argument("--record", action="store_true", help="write the figures into docs/verification.md")
     options = parser.parse_args(arguments)
     unknown = set(options.names) - {proof.name for proof in PROOFS}
     if unknown:
         parser.error(f"Name must be that of a proof, not {', '.join(sorted(unknown))}")
-    console = Console(highlight=False)
+    if options.names and options.record:
+        parser.error("Only figures of all proofs can be recorded")
     begin = time.perf_counter()
-    entries = []
+    results = []
     for proof in PROOFS:
         if not options.names or proof.name in options.names:
-            with console.status(proof.name):
-                entries.append(_entry(run_proof(proof)))
-    seconds = time.perf_counter() - begin
-    console.print(_table(entries))
-    passed = sum(entry["passed"] for entry in entries)
-    console.print(f"\n{passed} of {len(entries)} proofs hold and refute their mutants ({seconds:.0f} s)")
-    if options.json:
-        options.json.write_text(json.dumps({"proofs": entries, "seconds": round(seconds, 1)}, indent=2) + "\n")
-    return passed != len(entries)
+            results.append(run_proof(proof))
+            print(f"{proof.name}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+    result = figures(results)
+    publish(result, json_path=options.json, page=PAGE if options.record else None)
+    return int(not result.details["passed"])
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ def publish(figures: Figures, *, json_path: Path | None = None, page: Path | Non
         console.print(f"- {note}", markup=False, highlight=False)
     console.print(figures.summary, markup=False, highlight=False)
     if json_path is not None:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
         json_path.write_text(json.dumps(asdict(figures), indent=2, default=str) + "\n")
     if page is not None:
         marks = re.compile(rf"<!-- {figures.name}: begin -->.*?<!-- {figures.name}: end -->", re.DOTALL)
