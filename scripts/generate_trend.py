@@ -101,9 +101,9 @@ def measure(before: list[dict], cached_only: bool, only: str | None = None) -> I
                 yield {**old, "current": False}
             continue
         geometry = replace(config, **_SAME_CYCLES)
-        if geometry not in speeds:
+        if geometry not in speeds and not found["misfit"] and found is not old:
             speeds[geometry] = speed(config)
-        networks = speeds[geometry] or (old or {}).get("networks", {})
+        networks = speeds.get(geometry) or (old or {}).get("networks", {})
         yield {**found, "board": board, "config": name, "mode": mode, "design": design, "current": True, "networks": networks}
 
 
