@@ -14,6 +14,7 @@ from pathlib import Path
 
 from systolith.accelerator import Accelerator
 from systolith.verilog import to_verilog
+from systolith_boards.board_build import board_design
 from systolith_boards.boards import BOARDS
 from systolith_boards.report import SynthesisReport
 from systolith_boards.tools import SynthesisError
@@ -42,9 +43,10 @@ _RESOURCES = ("lut", "ff", "dsp", "bram")
 _SAME_CYCLES = {"name": "", "multiplier_style": "generic", "dsp_budget": 0, "dsp_sums": False}
 
 
-def design_hash(config: AcceleratorConfig) -> str:
+def design_hash(board: str, config: AcceleratorConfig, mode: str) -> str:
     """Tells one state of the RTL from another."""
-    return hashlib.sha256(to_verilog(Accelerator(config=config), "systolith").encode()).hexdigest()[:12]
+    text = board_design(config, BOARDS[board]).verilog if mode == "board" else to_verilog(Accelerator(config=config), "systolith")
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def figures_of(report: SynthesisReport) -> dict:
@@ -90,7 +92,7 @@ def measure(before: list[dict], cached_only: bool, only: str | None = None) -> I
     for key in BUILDS:
         board, name, mode = key
         config, old = preset(name), known.get(key)
-        design = design_hash(config)
+        design = design_hash(board, config, mode)
         if only not in (None, board, name):
             if old:
                 yield {**old, "current": old["design"] == design}
@@ -101,9 +103,9 @@ def measure(before: list[dict], cached_only: bool, only: str | None = None) -> I
                 yield {**old, "current": False}
             continue
         geometry = replace(config, **_SAME_CYCLES)
-        if geometry not in speeds and not found["misfit"] and found is not old:
-            speeds[geometry] = speed(config)
-        networks = speeds.get(geometry) or (old or {}).get("networks", {})
+        if geometry not in speeds and not found["misfit"]:
+            speeds[geometry] = (old["networks"] if found is old else speed(config)) or (old or {}).get("networks", {})
+        networks = speeds.get(geometry, {})
         yield {**found, "board": board, "config": name, "mode": mode, "design": design, "current": True, "networks": networks}
 
 

@@ -97,7 +97,7 @@ def test_only_what_has_changed_is_built(trend, monkeypatch):
 
     builds = [("ulx3s-85f", name, "out-of-context") for name in ("tiny-4x4", "small-8x8")]
     monkeypatch.setattr(trend, "BUILDS", builds)
-    monkeypatch.setattr(trend, "design_hash", lambda config: "new")
+    monkeypatch.setattr(trend, "design_hash", lambda *_: "new")
     monkeypatch.setattr(trend, "synthesise_config", synthesise)
     monkeypatch.setattr(trend, "speed", lambda config: {})
     same = entry(trend, board="ulx3s-85f", config="tiny-4x4", mode="out-of-context", design="new")
