@@ -45,7 +45,10 @@ _SAME_CYCLES = {"name": "", "multiplier_style": "generic", "dsp_budget": 0, "dsp
 
 def design_hash(board: str, config: AcceleratorConfig, mode: str) -> str:
     """Tells one state of the RTL from another."""
-    text = board_design(config, BOARDS[board]).verilog if mode == "board" else to_verilog(Accelerator(config=config), "systolith")
+    if mode == "board":
+        text = board_design(config, BOARDS[board]).verilog
+    else:
+        text = to_verilog(Accelerator(config=config), "systolith")
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
