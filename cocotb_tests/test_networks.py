@@ -67,6 +67,35 @@ def test_networks_with_depthwise_layers(config, seed, stall):
     assert_exact(graph, config, [random_inputs(graph, seed)], stall=stall, seed=seed + 1, memory_latency=7)
 
 
+def windows():
+    """Every operator with a window, with kernels of every kind and strides of 1 and 2."""
+    net = NetworkBuilder(5, (1, 7, 6, 4))
+    outputs = []
+    for index, kernel in enumerate([(1, 1), (1, 3), (3, 1), (3, 2)]):
+        for stride in ((1, 1), (2, 1)):
+            given = {"kernel": kernel, "stride": stride, "padding": "SAME" if index % 2 else "VALID", "source": 0}
+            outputs += [net.conv(3, **given), net.depthwise(**given), net.max_pool(**given), net.average_pool(**given)]
+    return net.graph(*outputs)
+
+
+@pytest.mark.parametrize("stall", [0, 30])
+def test_windows_of_every_shape(stall):
+    graph = windows()
+    assert_exact(graph, TINY, [random_inputs(graph, 5)], stall=stall, memory_latency=7)
+
+
+@pytest.mark.parametrize("stall", [0, 30])
+@pytest.mark.parametrize("shape", [(3, 60, 40), (3, 40, 23), (4, 9, 160), (4, 9, 168)], ids=str)
+def test_tensors_larger_than_the_buffer(shape, stall):
+    """Blocks of rows, columns and channels, loaded and stored in one and two loops, aligned to the bus or not."""
+    net = NetworkBuilder(7, (1, *shape))
+    pools = [net.max_pool(kernel=kernel, stride=(1, 1), padding="SAME", source=0) for kernel in ((2, 2), (1, 2))]
+    if shape[2] < 100:
+        net.concat(pools)
+    graph = net.graph()
+    assert_exact(graph, ODD, [random_inputs(graph, 7)], stall=stall, memory_latency=7)
+
+
 def everything():
     """One network with all operators of the accelerator."""
     net = NetworkBuilder(11, (1, 13, 11, 3))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from systolith_compiler.compiler import compile_graph
 from systolith_sim.cover_points import POINTS_FILE, all_points, points_of, record_points
 from systolith_sim.random_networks import NetworkBuilder
-from systolith_sim.rtl_coverage import figures, merge, read_points
+from systolith_sim.rtl_coverage import figures, key_of, merge, read_points
 from systolith_spec.presets import preset
 
 TINY = preset("tiny-4x4")
@@ -53,12 +53,13 @@ def test_record_and_report(tmp_path, monkeypatch):
     record_points(graph, image, stall=False)
     monkeypatch.setenv("SYSTOLITH_COVERAGE", str(tmp_path))
     record_points(graph, image, stall=False)
-    (tmp_path / "abc_1.dat").write_text("# SystemC::Coverage-3\n" + ENTRY)
-    (tmp_path / "abc_2.dat").write_text(ENTRY.replace("' 0", "' 2", 1))
+    key = key_of(TINY)
+    (tmp_path / f"{key}_1.dat").write_text("# SystemC::Coverage-3\n" + ENTRY)
+    (tmp_path / f"{key}_2.dat").write_text(ENTRY.replace("' 0", "' 2", 1))
     assert [kind for kind, *_ in read_points(ENTRY)] == ["line", "branch", "toggle", "line"]
-    assert merge(tmp_path)["abc"]["line", "systolith__load", "7:3:block"] == 10
+    assert merge(tmp_path)[key]["line", "systolith__load", "7:3:block"] == 10
     result = figures(tmp_path)
-    assert ("lines and branches, Verilog abc", "2 of 2", "100.0 %") in result.rows
+    assert ("tiny-4x4: lines and branches", "2 of 2", "100.0 %") in result.rows
     assert result.details["lines"] == 100.0
     assert 10 < result.details["points"] < result.details["all_points"]
     assert len(json.loads((tmp_path / POINTS_FILE).read_text())) == result.details["points"]

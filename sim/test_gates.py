@@ -9,7 +9,7 @@ from systolith.multiplier import multiplier
 from systolith_golden.machine import Machine
 from systolith_sim.cocotb_run import run
 from systolith_sim.gate_cells import cell_library
-from systolith_sim.gates import SMALL, cell_counts, small_image
+from systolith_sim.gates import DESIGNS, SMALL, cell_counts, small_image
 from systolith_sim.verilog import to_verilog
 from systolith_spec.commands import decode
 
@@ -77,16 +77,20 @@ def test_libraries_hold_what_a_netlist_uses():
 def test_cells_without_model_are_named():
     with pytest.raises(ValueError, match="^Cells must have a model, not FANTASY$"):
         cell_library("ice40", "  FANTASY x (\n")
+    with pytest.raises(ValueError, match="^Cells must have a model, not MULT36X36$"):
+        cell_library("gowin", "  LUT2 x (\n  MULT36X36 y (\n")
 
 
-def test_network_uses_every_unit():
-    image, memory = small_image()
+@pytest.mark.parametrize("config", list(dict.fromkeys([SMALL, *(design.config for design in DESIGNS)])),
+                         ids=lambda config: f"{config.name}-{config.multiplier_style}")
+def test_network_uses_every_unit(config):
+    image, memory = small_image(config)
     commands = [decode(data) for data in image.commands(image.steps[0])]
     assert {command.name for command, _ in commands} == {"LOAD", "COMPUTE", "VECTOR", "PARAMS", "STORE", "END"}
-    assert any(fields.get("column_mode") for _, fields in commands)
-    assert any(fields.get("operand_scale") for _, fields in commands)
-    assert any(fields.get("softmax") for _, fields in commands)
-    assert any(fields.get("maximum_reduce") for _, fields in commands)
+    units = {"column_mode": config.depthwise_streams > 0, "operand_scale": config.residual_add, "softmax": config.softmax,
+             "maximum_reduce": config.pooling}
+    for field, wanted in units.items():
+        assert any(fields.get(field) for _, fields in commands) == wanted, field
     before = memory.copy()
-    Machine(SMALL, memory, check_hazards=True, check_undefined=True).run(image.steps[0].program)
+    Machine(config, memory, check_hazards=True, check_undefined=True).run(image.steps[0].program)
     assert (memory != before).any()

