@@ -137,6 +137,7 @@ class ActivationBuffer(Component):
                 ahead, blocked = Mux(urgent, 0, taken), Const(0, banks)
             _, _, bank = self._fields(port.addr)
             home = Signal(banks, name=f"{direction}_{name}_home")
+            asks = Signal(banks, name=f"{direction}_{name}_asks")
             spill = Signal(banks, name=f"{direction}_{name}_spill")
             claim = Signal(banks, name=f"{direction}_{name}_claim")
             wants = Signal(banks, name=f"{direction}_{name}_wants")
@@ -145,7 +146,8 @@ class ActivationBuffer(Component):
                 # With one bank the wrapped lanes are in the same bank, whose row counter wraps.
                 spill.eq(Mux(self._straddles(port.addr), home.rotate_left(1), 0) if banks > 1 else home),
                 claim.eq(self._claim(port.addr)),
-                wants.eq(Mux(port.valid, claim & ~blocked, 0)),
+                asks.eq(Mux(port.valid, claim, 0)),
+                wants.eq(asks & ~blocked),
                 port.ready.eq(~(claim & ahead).any()),
             ]
             granted = port.valid & port.ready
@@ -154,7 +156,8 @@ class ActivationBuffer(Component):
             first = Mux(granted, home, 0)
             second = Mux(granted, spill | inside, 0)
             requests.append((port, wants, first, second))
-            taken = taken | wants
+            # Not `wants`: where that makes a difference, the bank is blocked for others anyway or nothing is urgent.
+            taken = taken | asks
         return requests
 
     def _select(self, m, target, requests, bank, member):

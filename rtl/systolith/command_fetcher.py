@@ -7,6 +7,7 @@ from amaranth.utils import exact_log2
 
 from systolith.axi import AXI_ID_FETCH, axi_read_signature
 from systolith.block_fifo import BlockFifo
+from systolith.head_buffer import HeadBuffer
 from systolith.ports import DmaError
 from systolith.shapes import MEMORY_WIDTH, command_layout
 from systolith_spec.commands import COMMAND_BYTES, COMMANDS, Engine, Opcode
@@ -103,16 +104,19 @@ class CommandFetcher(Component):
             m.d.sync += discard.eq(1)
         with m.If(self.start):
             m.d.sync += [discard.eq(0), self.ended.eq(0)]
-        reserved, requesting = self._request(m, discard, room, exhausted)
         used = self._dispatch(m, discard, room, exhausted, self._receive(m))
+        reserved, requesting = self._request(m, discard, room, used, exhausted)
+        # A cycle late, which no one sees: room is looked at two cycles after a request at the earliest.
+        s1_reserved = Signal.like(reserved)
         m.d.sync += [
+            s1_reserved.eq(reserved),
             # `used` comes late: it chooses between two sums.
-            room.eq(Mux(used, room - reserved + 1, room - reserved)),
+            room.eq(Mux(used, room - s1_reserved + 1, room - s1_reserved)),
             self.idle.eq(discard & (room == self.prefetch_beats) & ~requesting & ~self.start),
         ]
         return m
 
-    def _request(self, m, discard, room, exhausted):
+    def _request(self, m, discard, room, used, exhausted):
         """Address generator; returns the number of beats requested in this cycle, and whether it is at work.
 
         It counts in units of one command, or of one burst where bursts are shorter than a command.
@@ -146,6 +150,11 @@ class CommandFetcher(Component):
             s0_plenty.eq(unlimited | (remaining >= burst)),
             s0_some.eq(remaining > 0),
         ]
+        # A register: there is room for the units. `used` comes late.
+        fits = Signal()
+        next_units = Signal.like(units)
+        m.d.comb += next_units.eq(units)
+        m.d.sync += fits.eq(Mux(used, room + 1 >= next_units << unit_beats_log2, room >= next_units << unit_beats_log2))
         with m.FSM() as fsm:
             with m.State("IDLE"), m.If(self.start):
                 m.next = "MEASURE"
@@ -153,11 +162,9 @@ class CommandFetcher(Component):
                 m.next = "DECIDE"
             with m.State("DECIDE"):
                 m.next = "ISSUE"
-                with m.If(s0_plenty):
-                    m.d.sync += units.eq(s0_whole)
-                with m.Elif(s0_some):
-                    m.d.sync += units.eq(1)
-                with m.Else():
+                m.d.comb += next_units.eq(Mux(s0_plenty, s0_whole, 1))
+                m.d.sync += units.eq(next_units)
+                with m.If(~s0_plenty & ~s0_some):
                     m.d.sync += exhausted.eq(1)
                     m.next = "IDLE"
             with m.State("ISSUE"):
@@ -165,7 +172,7 @@ class CommandFetcher(Component):
                 m.d.comb += beats.eq(units << unit_beats_log2)
                 with m.If(discard):
                     m.next = "IDLE"
-                with m.Elif((room >= beats) & (~ar.valid | ar.ready)):
+                with m.Elif(fits & (~ar.valid | ar.ready)):
                     m.d.comb += reserved.eq(beats)
                     m.d.sync += [
                         ar.valid.eq(1),
@@ -198,19 +205,28 @@ class CommandFetcher(Component):
 
     def _dispatch(self, m, discard, room, exhausted, fetched):
         """Decoder and dispatcher; returns a bit: a beat has been used."""
-        s1_valid = Signal()
+        s1 = self._decode(m, fetched)
+        beat = s1.payload
         used = Signal()
-        advance = Signal()
-        m.d.comb += [advance.eq(~s1_valid | used), fetched.ready.eq(advance)]
-        with m.If(advance):
-            m.d.sync += s1_valid.eq(fetched.valid)
-        s1_beat, s1_last, s1_target, s1_end, s1_bad = self._decode(m, fetched, advance)
+        m.d.comb += s1.ready.eq(used)
 
         command_address = Signal(MEMORY_WIDTH)
+        accepted = Signal()
         forwarded = Signal()
-        m.d.comb += [used.eq(s1_valid & (discard | forwarded)), self.error.address.eq(command_address)]
-        m.d.sync += [self.dispatch.eq(forwarded & s1_last), self.error.valid.eq(0)]
-        with m.If(forwarded & s1_last):
+        ready = Cat(port.ready for port in self.beats)
+        # An engine neither waits for itself nor signals itself.
+        sane, bad = Signal(), Signal()
+        m.d.comb += [
+            bad.eq(beat.unknown | (beat.target & beat.tokens).any()),
+            sane.eq(~beat.stop & ~bad),
+            accepted.eq(sane & (beat.target & ready).any()),
+            forwarded.eq(s1.valid & ~discard & accepted),
+            used.eq(s1.valid & (discard | accepted)),
+            self.error.address.eq(command_address),
+        ]
+        m.d.sync += [self.dispatch.eq(forwarded & beat.last), self.error.valid.eq(0)]
+        # An error is reported a cycle after its beat: the commands before it are counted by then.
+        with m.If(self.dispatch):
             m.d.sync += command_address.eq(command_address + COMMAND_BYTES)
         with m.If(self.start):
             m.d.sync += command_address.eq(self._first_command())
@@ -220,32 +236,38 @@ class CommandFetcher(Component):
                 discard.eq(1), self.error.valid.eq(1), self.error.code.eq(code), self.error.response.eq(response),
             ]
 
-        with m.If(~discard & s1_valid):
-            with m.If(s1_beat.resp[1]):
-                fail(ErrorCode.READ_RESPONSE, s1_beat.resp)
-            with m.Elif(s1_end):
+        with m.If(~discard & s1.valid):
+            with m.If(beat.resp[1]):
+                fail(ErrorCode.READ_RESPONSE, beat.resp)
+            with m.Elif(beat.stop):
                 m.d.sync += [self.ended.eq(1), discard.eq(1)]
-            with m.Elif(s1_bad):
+            with m.Elif(bad):
                 fail(ErrorCode.BAD_COMMAND)
-            with m.Else():
-                ready = Cat(port.ready for port in self.beats)
-                m.d.comb += forwarded.eq((s1_target & ready).any())
-                for engine in Engine:
-                    m.d.comb += self.beats[engine].valid.eq(s1_target[engine])
         with m.Elif(~discard & exhausted & (room == self.prefetch_beats)):
             fail(ErrorCode.OUT_OF_RANGE)
         for engine in Engine:
-            m.d.comb += self.beats[engine].payload.eq(s1_beat.data)
+            m.d.comb += [
+                self.beats[engine].valid.eq(s1.valid & ~discard & sane & beat.target[engine]),
+                self.beats[engine].payload.eq(beat.data),
+            ]
         return used
 
-    def _decode(self, m, fetched, advance):
-        """Stage 1: a beat, whether it is the last of its command, the command's engine (one-hot, held for all of
-        its beats), and whether it is END or a bad command (first beat only)."""
+    def _decode(self, m, fetched):
+        """Stage 1: the stream of beats, with their command's engine (one-hot) and whether they are its last.
+
+        Of the first beat of a command: whether it is ``unknown`` and the ``tokens`` it waits for or gives. ``stop``:
+        END or no data.
+        """
         beats = COMMAND_BYTES // self.config.axi_bytes
+        layout = data.StructLayout({
+            **{name: field.shape for name, field in fetched.payload.shape()},
+            "last": 1, "stop": 1, "unknown": 1, "target": len(Engine), "tokens": len(Engine),
+        })
+        m.submodules.s1 = s1 = HeadBuffer(shape=layout)
         position = Signal(range(beats))
         first = Signal()
         header = Signal(_HEADER)
-        target = Signal(len(Engine))
+        target, held_target = Signal(len(Engine)), Signal(len(Engine))
         known = Signal()
         m.d.comb += [first.eq(position == 0), header.as_value().eq(fetched.payload.data[:32])]
         with m.Switch(header.opcode):
@@ -254,24 +276,22 @@ class CommandFetcher(Component):
                     if command.engine is not None:
                         m.d.comb += [target.eq(1 << command.engine), known.eq(1)]
         space = command_layout("LOAD")["space"]
-        space_bits = fetched.payload.data.bit_select(space.offset, space.width)
-
-        s1_beat = Signal(fetched.payload.shape(), reset_less=True)
-        s1_last, s1_end, s1_bad = Signal(name="s1_last"), Signal(name="s1_end"), Signal(name="s1_bad")
-        s1_target = Signal(len(Engine))
-        with m.If(advance):
+        no_space = target[Engine.LOAD] & fetched.payload.data.bit_select(space.offset, space.width).all()
+        m.d.comb += [
+            s1.i.valid.eq(fetched.valid),
+            fetched.ready.eq(s1.i.ready),
+            *(s1.i.payload[name].eq(fetched.payload[name]) for name, _ in fetched.payload.shape()),
+            s1.i.payload.last.eq(position == beats - 1),
+            s1.i.payload.stop.eq((first & (header.opcode == int(Opcode.END))) | fetched.payload.resp[1]),
+            s1.i.payload.unknown.eq(first & (~known | no_space)),
+            s1.i.payload.target.eq(Mux(first, target, held_target)),
+            s1.i.payload.tokens.eq(Mux(first, header.wait | header.signal, 0)),
+        ]
+        with m.If(fetched.valid & fetched.ready):
             m.d.sync += [
-                s1_beat.eq(fetched.payload),
-                s1_last.eq(position == beats - 1),
-                s1_end.eq(first & (header.opcode == int(Opcode.END))),
-                # An engine neither waits for itself nor signals itself.
-                s1_bad.eq(first & (~known | (target & (header.wait | header.signal)).any()
-                                   | (target[Engine.LOAD] & space_bits.all()))),
+                position.eq(Mux(position == beats - 1, 0, position + 1)),
+                held_target.eq(s1.i.payload.target),
             ]
-            with m.If(first):
-                m.d.sync += s1_target.eq(target)
-        with m.If(fetched.valid & advance):
-            m.d.sync += position.eq(Mux(position == beats - 1, 0, position + 1))
         with m.If(self.start):
             m.d.sync += position.eq(0)
-        return s1_beat, s1_last, s1_target, s1_end, s1_bad
+        return s1.o

@@ -139,28 +139,31 @@ class CommandProcessor(Component):
         m.submodules.counters = counters = PerformanceCounters(
             axi_bytes=self.config.axi_bytes, engines=self.config.engine_counters)
         running = Signal()
-        m.d.comb += [self.abort.eq(~running), self.reset.eq(~running)]
+        # ~running as a register of its own: it resets most of the accelerator.
+        stopped = Signal(init=1)
+        m.d.comb += [self.abort.eq(stopped), self.reset.eq(stopped)]
         connect(m, fetcher=fetcher.axi, outside=flipped(self.axi))
-        empty, overflow, overflow_engine = self._queues(m, fetcher, counters, running)
+        empty, overflow, overflow_engine = self._queues(m, fetcher, counters, stopped)
         self._registers_and_counters(m, registers, fetcher, counters)
-        self._control(m, registers, fetcher, counters, running, empty, overflow, overflow_engine)
+        self._control(m, registers, fetcher, counters, running, stopped, empty, overflow, overflow_engine)
         return m
 
-    def _queues(self, m, fetcher, counters, running):
+    def _queues(self, m, fetcher, counters, stopped):
         """Queues and tokens; returns "all queues empty" and the token overflow."""
         m.submodules.tokens = tokens = TokenCounters()
-        m.d.comb += tokens.clear.eq(~running)
+        m.d.comb += tokens.clear.eq(stopped)
         empty = Signal(len(Engine))
         for engine in Engine:
-            queue = ResetInserter(~running)(EngineQueue(config=self.config))
+            queue = ResetInserter(stopped)(EngineQueue(config=self.config))
             m.submodules[f"{engine.name.lower()}_queue"] = queue
             port = self.engines[engine]
             connect(m, fetcher=fetcher.beats[engine], queue=queue.beats)
             connect(m, queue=queue.command, port=flipped(port.command))
+            # A cycle late, which no one sees: the next command of the queue is not complete so soon.
+            m.d.sync += tokens.take[engine].eq(queue.take)
             m.d.comb += [
                 queue.retire.eq(port.retire),
                 queue.available.eq(tokens.available[engine]),
-                tokens.take[engine].eq(queue.take),
                 tokens.give[engine].eq(queue.give),
                 empty[engine].eq(queue.empty),
                 counters.busy[engine].eq(port.busy),
@@ -185,7 +188,7 @@ class CommandProcessor(Component):
             counters.command.eq(fetcher.dispatch),
         ]
 
-    def _control(self, m, registers, fetcher, counters, running, empty, overflow, overflow_engine):
+    def _control(self, m, registers, fetcher, counters, running, stopped, empty, overflow, overflow_engine):
         strobes = {field.name: registers.value_control[field.lsb] for field in register("CONTROL").fields}
         busy = Signal()
         done = Signal()
@@ -224,12 +227,18 @@ class CommandProcessor(Component):
         failure, failure_engine = self._failure(
             m, fetcher.error, busy, overflow, overflow_engine, strobes["abort"], watchdog.expired)
 
+        # What the error was is forgotten a cycle later than that there was one: still before anyone can read it.
+        forgetting = Signal()
+        m.d.sync += forgetting.eq(0)
+        with m.If(forgetting):
+            m.d.sync += [error.eq(0), error_engine.eq(0)]
+
         def forget():
-            m.d.sync += [done.eq(0), failed.eq(0), error.eq(0), error_engine.eq(0)]
+            m.d.sync += [done.eq(0), failed.eq(0), forgetting.eq(1)]
 
         def fail():
-            m.d.sync += [failed.eq(1), error.eq(failure), error_engine.eq(failure_engine)]
-            m.d.sync += [running.eq(0), settle.eq(self.settle_cycles)]
+            m.d.sync += [failed.eq(1), error.eq(failure), error_engine.eq(failure_engine), forgetting.eq(0)]
+            m.d.sync += [running.eq(0), stopped.eq(1), settle.eq(self.settle_cycles)]
             m.next = "STOP"
 
         with m.If(strobes["clear"]):
@@ -244,13 +253,13 @@ class CommandProcessor(Component):
                 with m.If(failure.valid):
                     fail()
                 with m.Elif(quiet):
-                    m.d.sync += [running.eq(1), fetch.eq(1)]
+                    m.d.sync += [running.eq(1), stopped.eq(0), fetch.eq(1)]
                     m.next = "RUN"
             with m.State("RUN"):
                 with m.If(failure.valid):
                     fail()
                 with m.Elif(finished):
-                    m.d.sync += [running.eq(0), busy.eq(0), done.eq(1)]
+                    m.d.sync += [running.eq(0), stopped.eq(1), busy.eq(0), done.eq(1)]
                     m.next = "IDLE"
             with m.State("STOP"):
                 with m.If(settle != 0):

@@ -149,8 +149,11 @@ class ComputeEngine(Component):
             activation_feeder.command.payload.eq(command),
             activation_feeder.command.valid.eq(full),
         ]
+        # The register follows until there is a command; only `full` says that it counts.
+        with m.If(~full):
+            m.d.sync += command.eq(self.command.payload)
         with m.If(accepted):
-            m.d.sync += [command.eq(self.command.payload), full.eq(1)]
+            m.d.sync += full.eq(1)
         with m.Elif(activation_feeder.command.ready):
             m.d.sync += full.eq(0)
         return accepted

@@ -94,12 +94,14 @@ class EngineQueue(Component):
 
         # Tokens are taken ahead of time, usually while the engine is still busy with earlier commands.
         inflight = Signal(range(self.inflight_depth + 1))
+        # Registers: `inflight` is not 0; it is not full.
+        some, room = Signal(), Signal(init=1)
         granted = Signal()
         tokens_there = Signal()
         grant = Signal()
         m.d.comb += [
             tokens_there.eq((header.wait & ~self.available) == 0),
-            grant.eq(complete & ~granted & tokens_there & (inflight != self.inflight_depth)),
+            grant.eq(complete & ~granted & tokens_there & room),
             self.take.eq(Mux(grant, header.wait, 0)),
             self.stall_token.eq(complete & ~granted & ~tokens_there),
             self.command.valid.eq(granted),
@@ -109,7 +111,13 @@ class EngineQueue(Component):
             m.d.sync += granted.eq(1)
         with m.If(self.command.valid & self.command.ready):
             m.d.sync += [granted.eq(0), complete.eq(0)]
-        self._bookkeep(m, header, grant, inflight)
+        retire = self._bookkeep(m, header, grant, some)
+        with m.If(grant ^ retire):
+            # One adder: plus or minus one.
+            m.d.sync += [
+                inflight.eq(inflight + Cat(Const(1, 1), retire.replicate(len(inflight) - 1))),
+                some.eq(grant | (inflight != 1)), room.eq(retire | (inflight != self.inflight_depth - 1)),
+            ]
         m.d.comb += self.empty.eq((stored == 0) & ~complete & (inflight == 0))
         return m
 
@@ -125,8 +133,9 @@ class EngineQueue(Component):
         write_index = Signal(ceil_log2(depth))
         read_index = Signal(ceil_log2(depth))
         write = Signal()
+        full = Signal()  # a register, as it decides upon the next beat of all queues
         m.d.comb += [
-            self.beats.ready.eq(stored != depth),
+            self.beats.ready.eq(~full),
             write.eq(self.beats.valid & self.beats.ready),
             ram.w_en.eq(write),
             ram.w_addr.eq(write_index),
@@ -163,12 +172,16 @@ class EngineQueue(Component):
                 m.d.sync += complete.eq(1)
         # The slot of a beat is free once the beat has left the block RAM.
         m.d.sync += stored.eq(stored + write - s2_valid)
+        with m.If(s2_valid):
+            m.d.sync += full.eq(0)
+        with m.Elif(write):
+            m.d.sync += full.eq(stored == depth - 1)
         with m.If(self.command.valid & self.command.ready):
             m.d.sync += position.eq(0)
         return stored
 
-    def _bookkeep(self, m, header, grant, inflight):
-        """FIFO of signal mask and layer of the commands between grant and retirement."""
+    def _bookkeep(self, m, header, grant, some):
+        """FIFO of signal mask and layer of the commands between grant and retirement; returns "a command retires"."""
         signal_width, layer_width = _HEADER["signal"].width, _HEADER["layer"].width
         width = signal_width + layer_width
         m.submodules.inflight = memory = Memory(shape=width, depth=self.inflight_depth, init=[])
@@ -182,13 +195,13 @@ class EngineQueue(Component):
             write_port.data.eq(Cat(header.signal, header.layer)),
             write_port.en.eq(grant),
             read_port.addr.eq(read_index),
-            retire.eq(self.retire & (inflight != 0)),
+            retire.eq(self.retire & some),
             self.give.eq(Mux(retire, read_port.data[:signal_width], 0)),
         ]
         m.d.sync += [
             write_index.eq(write_index + grant),
             read_index.eq(read_index + retire),
-            inflight.eq(inflight + grant - retire),
             self.trace_retire.eq(retire),
             self.trace_layer.eq(read_port.data[signal_width:]),
         ]
+        return retire

@@ -18,6 +18,8 @@ class HeadBuffer(Component):
     ----------
     shape : shape-like
         Payload.
+    reset_less : bool
+        Reset empties the buffer but leaves its payload.
 
     Members
     -------
@@ -28,15 +30,16 @@ class HeadBuffer(Component):
     latency = 1
     """Cycles from an item on ``i`` to the same item on ``o``."""
 
-    def __init__(self, *, shape):
+    def __init__(self, *, shape, reset_less=True):
         self._shape = shape
+        self._reset_less = reset_less
         super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.skid = skid = SkidBuffer(shape=self._shape)
         connect(m, outside=flipped(self.i), skid=skid.i)
-        valid, payload = Signal(), Signal(self._shape, reset_less=True)
+        valid, payload = Signal(), Signal(self._shape, reset_less=self._reset_less)
         m.d.comb += [
             skid.o.ready.eq(~valid | self.o.ready),
             self.o.valid.eq(valid),

@@ -52,16 +52,20 @@ class HighMultiplier(Component):
         m.d.comb += [product.a.eq(halves["a"]), product.b.eq(halves["b"])]
 
         total = Signal(signed(36), reset_less=True)
-        arrived = delay(m, step, self._MULTIPLIER_LATENCY, name="step", reset_less=False)
+        # The number of the step is a register: it selects the operands of the adder.
+        early = delay(m, step, self._MULTIPLIER_LATENCY - 1, name="step", reset_less=False)
+        arrived, number = Signal(), Signal(2)
+        m.d.sync += [arrived.eq(early.any()), number.eq(Cat(early[1] | early[3], early[2] | early[3]))]
         base, addend = Signal(signed(36)), Signal(signed(36))
         m.d.comb += [base.eq(total), addend.eq(product.p)]
-        with m.If(arrived[0]):
-            m.d.comb += base.eq(1 << 30)
-        with m.Elif(arrived[1]):
-            m.d.comb += base.eq(total >> 16)
-        with m.Elif(arrived[3]):
-            m.d.comb += [base.eq(total >> 15), addend.eq(product.p << 1)]
-        with m.If(arrived.any()):
+        with m.Switch(number):
+            with m.Case(0):
+                m.d.comb += base.eq(1 << 30)
+            with m.Case(1):
+                m.d.comb += base.eq(total >> 16)
+            with m.Case(3):
+                m.d.comb += [base.eq(total >> 15), addend.eq(product.p << 1)]
+        with m.If(arrived):
             m.d.sync += total.eq(base + addend)
         m.d.comb += self.result.eq(total)
         return m

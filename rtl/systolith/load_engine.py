@@ -8,6 +8,7 @@ from systolith.axi import AXI_ID_LOAD, axi_address_layout, axi_read_signature
 from systolith.burst_beats import BurstBeats
 from systolith.burst_splitter import BurstSplitter
 from systolith.dma_errors import DmaErrors
+from systolith.head_buffer import HeadBuffer
 from systolith.ports import ActivationWritePort, DmaError, ParameterWritePort, WeightWritePort
 from systolith.shapes import MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
@@ -96,16 +97,18 @@ class LoadEngine(Component):
         burst = splitter.bursts.payload
         # A burst counts until its last beat; the plan alone would forget the one being received.
         slots = Signal(range(config.outstanding_reads + 1), init=config.outstanding_reads)
+        # A register: `slots` is not 0.
+        free = Signal(init=1)
         issue = splitter.bursts.valid & splitter.bursts.ready
         m.d.comb += [
             walker.base.eq(self.base),
             walker.limit.eq(self.limit),
             walker.abort.eq(self.abort),
             splitter.abort.eq(self.abort),
-            splitter.bursts.ready.eq(slots.any() & request.i.ready),
+            splitter.bursts.ready.eq(free & request.i.ready),
             beats.i.valid.eq(issue),
             beats.i.payload.eq(burst),
-            request.i.valid.eq(splitter.bursts.valid & slots.any()),
+            request.i.valid.eq(splitter.bursts.valid & free),
             request.i.payload.addr.eq(burst.address),
             request.i.payload.len.eq(burst.len),
             request.i.payload.id.eq(AXI_ID_LOAD),
@@ -113,6 +116,10 @@ class LoadEngine(Component):
         complete, writes = self._place_beats(m, beats, walker)
         self._write(m, writes)
         m.d.sync += slots.eq(slots - issue + complete)
+        with m.If(complete):
+            m.d.sync += free.eq(1)
+        with m.Elif(issue):
+            m.d.sync += free.eq(slots != 1)
         m.d.comb += self.busy.eq(
             walker.busy
             | splitter.bursts.valid
@@ -135,7 +142,7 @@ class LoadEngine(Component):
                 "last": 1,
             }
         )
-        m.submodules.writes = writes = StreamBuffer(shape=write_layout)
+        m.submodules.writes = writes = HeadBuffer(shape=write_layout)
         beat = beats.o.payload
         fire = Signal()
         m.d.comb += [

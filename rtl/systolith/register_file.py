@@ -111,14 +111,17 @@ class RegisterFile(Component):
         return m
 
     def _write(self, m):
-        address = Signal(REGISTER_ADDRESS_WIDTH - 2)
+        # Of the address, what it selects.
+        addressed = Signal(len(self.registers))
         word = Signal(32)
         strobes = Signal(4)
         address_held = Signal()
         word_held = Signal()
         m.d.comb += [self.s_axil_awready.eq(~address_held), self.s_axil_wready.eq(~word_held)]
         with m.If(self.s_axil_awvalid & self.s_axil_awready):
-            m.d.sync += [address.eq(self.s_axil_awaddr[2:]), address_held.eq(1)]
+            m.d.sync += address_held.eq(1)
+            m.d.sync += [addressed[index].eq(self.s_axil_awaddr[2:] == entry.offset // 4)
+                         for index, entry in enumerate(self.registers)]
         with m.If(self.s_axil_wvalid & self.s_axil_wready):
             m.d.sync += [word.eq(self.s_axil_wdata), strobes.eq(self.s_axil_wstrb), word_held.eq(1)]
 
@@ -132,12 +135,12 @@ class RegisterFile(Component):
             # A cycle later than needed, so that the effects of a strobe precede the response.
             m.d.sync += self.s_axil_bvalid.eq(1)
         with m.If(write):
-            m.d.sync += [address_held.eq(0), word_held.eq(0), self.s_axil_bresp.eq(_SLVERR)]
-        for entry in self.registers:
+            m.d.sync += [
+                address_held.eq(0), word_held.eq(0), self.s_axil_bresp.eq(Mux(addressed.any(), _OKAY, _SLVERR)),
+            ]
+        for index, entry in enumerate(self.registers):
             selected = Signal(name=f"write_{entry.name.lower()}")
-            m.d.comb += selected.eq(write & (address == entry.offset // 4))
-            with m.If(selected):
-                m.d.sync += self.s_axil_bresp.eq(_OKAY)
+            m.d.comb += selected.eq(write & addressed[index])
             if entry.access != "ro":
                 self._write_register(m, entry, selected, word, strobes)
 

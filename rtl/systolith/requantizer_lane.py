@@ -92,9 +92,11 @@ class RequantizerLane(Component):
             m.d.comb += left.eq(self.exponent)
 
         s2_operand = self._shift_left(m, self._add_bias(m), delay(m, left, 1, name="left"))
-        s6_product, s6_sticky = self._multiply(m, s2_operand, delay(m, self.multiplier, 3, name="multiplier"))
-        right = delay(m, right, 7, name="right")
-        s7_high = self._high(m, s6_product, s6_sticky, right == 0)
+        s6_product, s6_inexact = self._multiply(m, s2_operand, delay(m, self.multiplier, 3, name="multiplier"))
+        s5_right = delay(m, right, 6, name="s5_right")
+        right, s6_final = Signal(5, name="s6_right", reset_less=True), Signal(reset_less=True)
+        m.d.sync += [right.eq(s5_right), s6_final.eq(s5_right == 0)]
+        s7_high = self._high(m, s6_product, s6_inexact, s6_final)
 
         m.submodules.shift = shift = RoundingShift(width=32, result_width=10)
         m.d.comb += [
@@ -119,22 +121,27 @@ class RequantizerLane(Component):
         s1_overflow = Signal(reset_less=True)
         s1_sign = Signal(reset_less=True)
         s1_left = Signal(3, reset_less=True)
+        # Bit i: the shift to come moves bit 30 - i out or into the sign.
+        s1_moved = Signal(7, reset_less=True)
         m.d.sync += [s1_sign.eq(s0_biased[-1]), s1_left.eq(s0_left[:3])]
+        m.d.sync += [s1_moved[index].eq(s0_left[:3] > index) for index in range(len(s1_moved))]
         # A number fits as long as the bits from its sign down to the new sign are all the same.
         coarse = Cat(Const(0, 3), s0_left[3:])
         changes = Cat((bit ^ s0_biased[-1]) & (coarse >= index) for index, bit in enumerate(reversed(s0_biased[7:])))
         m.d.sync += [s1_shifted.eq((s0_biased << coarse)[:32]), s1_overflow.eq(changes.any())]
 
         shifted = (s1_shifted << s1_left)[:32]
-        changes = Cat((bit ^ s1_sign) & (s1_left >= index) for index, bit in enumerate(reversed(s1_shifted[24:])))
-        overflow = s1_overflow | changes.any()
+        below_sign = Cat(reversed(s1_shifted[24:31]))
+        changes = (s1_shifted[31] ^ s1_sign) | ((below_sign ^ s1_sign.replicate(7)) & s1_moved).any()
+        overflow = s1_overflow | changes
         s2_operand = Signal(signed(32), reset_less=True)
         extreme = Cat((~s1_sign).replicate(31), s1_sign)
         m.d.sync += s2_operand.eq(Mux(self.saturate & overflow, extreme, shifted))
         return s2_operand
 
     def _multiply(self, m, x, q):
-        """Cycles 3 to 6: signed(32) x unsigned(31), returned without its 16 lowest bits and their OR."""
+        """Cycles 3 to 6: signed(32) x unsigned(31), returned without its 16 lowest bits, and whether any of the 31
+        lowest is 1."""
         products = {}
         for x_name, x_part, x_shape in (
             ("low", x[:16], unsigned(16)),
@@ -157,11 +164,14 @@ class RequantizerLane(Component):
             s5_sticky.eq(products["low_low"][:16].any()),
         ]
         s6_product = Signal(signed(47), reset_less=True)
-        s6_sticky = Signal(reset_less=True)
-        m.d.sync += [s6_product.eq(s5_outer + s5_middle), s6_sticky.eq(s5_sticky)]
-        return s6_product, s6_sticky
+        s6_inexact = Signal(reset_less=True)
+        # Beside the addition: a + b = 0 modulo 2**n exactly if each bit of a ^ b is the bit of a | b below it.
+        low, other = s5_outer[:15], s5_middle[:15]
+        nonzero = (low ^ other) ^ Cat(Const(0, 1), (low | other)[:14])
+        m.d.sync += [s6_product.eq(s5_outer + s5_middle), s6_inexact.eq(s5_sticky | nonzero.any())]
+        return s6_product, s6_inexact
 
-    def _high(self, m, s6_product, s6_sticky, final):
+    def _high(self, m, s6_product, s6_inexact, final):
         """Cycle 7: divide by 2**31; SINGLE rounds here only if no right shift follows (``final``)."""
         increment = Signal()
         half = s6_product[14]
@@ -171,7 +181,7 @@ class RequantizerLane(Component):
             with m.Case(Rounding.SINGLE):
                 m.d.comb += increment.eq(half & final)
             with m.Default():
-                m.d.comb += increment.eq(s6_product[-1] & (s6_product[:15].any() | s6_sticky))
+                m.d.comb += increment.eq(s6_product[-1] & s6_inexact)
         s7_high = Signal(signed(32), reset_less=True)
         m.d.sync += s7_high.eq(s6_product[15:].as_signed() + increment)
         return s7_high

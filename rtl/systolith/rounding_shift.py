@@ -98,12 +98,14 @@ class RoundingShift(Component):
         negative = self.value[-1]
         addend = Signal(31)
         carry = Signal()
-        with m.If(self.rounding == Rounding.TRUNCATE):
+        # One bit, without a decoder between register and adder: no other rule has it.
+        assert Rounding.TRUNCATE == 2 and max(Rounding) == 2
+        with m.If(self.rounding[1]):
             m.d.comb += addend.eq(Mux(negative, mask, 0))
         with m.Else():
             m.d.comb += [
                 addend.eq(mask[1:]),
-                carry.eq(mask[0] & ((self.rounding == Rounding.SINGLE) | ~negative)),
+                carry.eq(mask[0] & (self.rounding[0] | ~negative)),
             ]
         s0_sum = Signal(signed(33), reset_less=True)
         s0_amount = Signal(5, reset_less=True)

@@ -75,8 +75,8 @@ class SoftmaxLoader(Component):
             m.d.sync += self.busy.eq(1)
         with m.Elif(self.done):
             m.d.sync += self.busy.eq(0)
-        value, second, passed = self._passes(m, command)
-        exponential, last = self._look_up(m, command, value, second, passed)
+        arrived, second, passed = self._passes(m, command)
+        exponential, last = self._look_up(m, command, arrived, second, passed)
         scale_written = self._write(m, command, exponential, reciprocal)
         self._sum(m, exponential, last, reciprocal)
         m.d.sync += self.done.eq(scale_written)
@@ -89,7 +89,8 @@ class SoftmaxLoader(Component):
         left, waiting = Signal(16, reset_less=True), Signal(16, reset_less=True)
         restart = Signal()
         granted = self.values.valid & self.values.ready
-        arrived = self.values.data_valid & self.busy
+        arrived = Signal()
+        m.d.sync += arrived.eq(self.values.data_valid & self.busy)
         last = arrived & (waiting == 0)
         # The maximum is complete a cycle after the last value of the first pass.
         m.d.sync += restart.eq(last & ~second)
@@ -113,7 +114,8 @@ class SoftmaxLoader(Component):
 
     def _look_up(self, m, command, arrived, second, last):
         """Maximum, then exponential of each value by its distance to it; returns (present, last)."""
-        value = self.values.data[:8].as_signed()
+        value = Signal(signed(8), reset_less=True)
+        m.d.sync += value.eq(self.values.data[:8])
         maximum = Signal(signed(8), reset_less=True)
         with m.If(~self.busy):
             m.d.sync += maximum.eq(-128)

@@ -96,17 +96,23 @@ class StoreEngine(Component):
         burst = splitter.bursts.payload
         # A burst planned is a burst expected and the response comes last, so the plan is never full alone.
         issue = splitter.bursts.valid & splitter.bursts.ready
+        # A register: there is room in `expected`.
+        free = Signal(init=1)
+        with m.If(self.axi.b.valid & expected.r_rdy):
+            m.d.sync += free.eq(1)
+        with m.Elif(issue):
+            m.d.sync += free.eq(expected.level != config.outstanding_reads - 1)
         m.d.comb += [
             walker.base.eq(self.base),
             walker.limit.eq(self.limit),
             walker.abort.eq(self.abort),
             splitter.abort.eq(self.abort),
-            splitter.bursts.ready.eq(expected.w_rdy & request.i.ready),
+            splitter.bursts.ready.eq(free & request.i.ready),
             plan.i.valid.eq(issue),
             plan.i.payload.eq(burst),
             expected.w_en.eq(issue),
             expected.w_data.eq(Cat(burst.address, burst.last)),
-            request.i.valid.eq(splitter.bursts.valid & expected.w_rdy),
+            request.i.valid.eq(splitter.bursts.valid & free),
             request.i.payload.addr.eq(burst.address),
             request.i.payload.len.eq(burst.len),
         ]
@@ -121,13 +127,14 @@ class StoreEngine(Component):
         step = config.axi_bytes
         credits = Signal(range(_BEATS_IN_FLIGHT + 1), init=_BEATS_IN_FLIGHT)
         beat = plan.o.payload
-        fire = Signal()
+        # `some` is a register: there are credits.
+        fire, some = Signal(), Signal(init=1)
         # A register: the grant of the buffer ends here.
         m.submodules.read = read = HeadBuffer(shape=beat.addr.shape())
         m.d.comb += [
             read.i.payload.eq(beat.addr),
-            read.i.valid.eq(plan.o.valid & credits.any()),
-            plan.o.ready.eq(credits.any() & read.i.ready),
+            read.i.valid.eq(plan.o.valid & some),
+            plan.o.ready.eq(some & read.i.ready),
             fire.eq(read.i.valid & read.i.ready),
             self.activation.addr.eq(read.o.payload),
             self.activation.valid.eq(read.o.valid),
@@ -135,6 +142,10 @@ class StoreEngine(Component):
             self.stall_input.eq(self.activation.valid & ~self.activation.ready),
         ]
         m.d.sync += credits.eq(credits - fire + self.beat)
+        with m.If(self.beat):
+            m.d.sync += some.eq(1)
+        with m.Elif(fire):
+            m.d.sync += some.eq(credits != 1)
 
         m.submodules.strobes = strobes = SyncFIFO(width=step + 1, depth=_BEATS_IN_FLIGHT)
         m.submodules.beats = beats = SyncFIFO(width=config.axi_data_width, depth=_BEATS_IN_FLIGHT)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 from systolith.group_counter import GroupCounter
 from systolith.shapes import command_layout
 from systolith.vector_constants import SLOT_WIDTH
-from systolith.vector_walk import walk_layout
+from systolith.vector_walk import compare_counts, walk_layout
 from systolith_spec.commands import Opcode
 from systolith_spec.vector_timing import VECTOR_COMMANDS_IN_FLIGHT, vector_division
 
@@ -92,7 +92,8 @@ class VectorDispatcher(Component):
         is_params = Signal(reset_less=True)
         users = [Signal(range(VECTOR_COMMANDS_IN_FLIGHT + 1), name=f"users_{bank}") for bank in range(2)]
         bank = held.vector.bank
-        bank_used = Array(count != 0 for count in users)[bank]
+        used = Signal(2)  # registers: there are users
+        bank_used = Array(used)[bank]
         s1_started = Signal()
         slot = Signal(SLOT_WIDTH)
         others = s1_started | order[0]
@@ -118,11 +119,16 @@ class VectorDispatcher(Component):
             self.loader_start.eq(held_valid & is_params & room & ~self.loader_busy & ~waits),
             started.eq((self.walk.valid & self.walk.ready) | self.loader_start),
         ]
-        with m.If(accept):
-            m.d.sync += [held.eq(self.command.payload), held_valid.eq(1)]
+        flags = self.walk.payload.single.shape()
+        single, pair = (Signal(flags, name=name, reset_less=True) for name in ("single", "pair"))
+        m.d.comb += [self.walk.payload.single.eq(single), self.walk.payload.pair.eq(pair)]
+        # Registers follow until there is a command; only `held_valid` says that they count.
+        with m.If(~held_valid):
+            m.d.sync += held.eq(self.command.payload)
+            m.d.sync += compare_counts(self.config, self.command.payload.vector, single, pair)
             m.d.sync += is_params.eq(self.command.payload.vector.opcode == Opcode.PARAMS)
-        with m.Elif(started):
-            m.d.sync += held_valid.eq(0)
+        # Without an enable, since the start comes late.
+        m.d.sync += held_valid.eq(accept | (held_valid & ~started))
         with m.If(self.walk.valid & self.walk.ready):
             m.d.sync += slot.eq(slot + 1)
 
@@ -133,6 +139,10 @@ class VectorDispatcher(Component):
             more = s1_started & ~s1_params & (s1_bank == index)
             fewer = self.vector_done & (self.vector_bank == index)
             m.d.sync += count.eq(count + more - fewer)
+            with m.If(more):
+                m.d.sync += used[index].eq(1)
+            with m.Elif(fewer):
+                m.d.sync += used[index].eq(count != 1)
         self._retire(m, order, kinds, s1_started, s1_params)
         m.d.comb += self.busy.eq(held_valid | others)
         return m

@@ -151,9 +151,11 @@ class VectorEngine(Component):
         element = issue.element
         source = element.source if config.pooling else Const(0)
         m.submodules.request = request = HeadBuffer(
-            shape=data.StructLayout({"source": 1, "addr": len(accesses.payload.addr)})
+            shape=data.StructLayout({"source": 1, "addr": len(accesses.payload.addr)}), reset_less=False
         )
         credits = Signal(range(depth + 1), init=depth)
+        # Registers: there are credits; `elements`, with what is issued, has room; it is not empty.
+        some, room, reading = Signal(init=1), Signal(init=1), Signal()
         returned, write_idle, drained = Signal(), Signal(), Signal()
         last_source = Signal(reset_less=True)
 
@@ -161,18 +163,33 @@ class VectorEngine(Component):
         issued = Signal()
         issued_element = Signal(element_layout(config), reset_less=True)
         issued_destination = Signal(destination_layout(config), reset_less=True)
-        room = elements.w_rdy & ~(issued & (elements.w_level == _READS - 1))
 
-        switching = (source != last_source) & (elements.r_rdy | issued | pipeline.active)
+        switching = (source != last_source) & (reading | pipeline.active)
         # Everything before this element has been written, unless an element left in the last cycle.
         m.d.sync += drained.eq((credits == depth) & write_idle)
         fenced = issue.fence & ~(drained & ~issued)
-        allowed = accesses.valid & room & ~(element.first & (credits == 0)) & ~switching & ~fenced
+        allowed = accesses.valid & room & ~(element.first & ~some) & ~switching & ~fenced
         fire = allowed & request.i.ready
         m.d.comb += [
             request.i.valid.eq(allowed),
-            request.i.payload.source.eq(source),
+            # Without a request 0: the register of this bit is the request to the activation buffer.
+            request.i.payload.source.eq(source & allowed),
             request.i.payload.addr.eq(accesses.payload.addr),
+        ]
+        if softmax is not None:
+            # It runs alone and takes the same way, so that requests come from registers.
+            m.d.comb += [
+                softmax.values.ready.eq(request.i.ready),
+                softmax.values.data_valid.eq(self.activation_read.data_valid),
+                softmax.values.data.eq(self.activation_read.data),
+            ]
+            with m.If(softmax.busy):
+                m.d.comb += [
+                    request.i.valid.eq(softmax.values.valid),
+                    request.i.payload.source.eq(softmax.values.valid),
+                    request.i.payload.addr.eq(softmax.values.addr),
+                ]
+        m.d.comb += [
             accesses.ready.eq(fire),
             elements.w_data.eq(issued_element),
             elements.w_en.eq(issued),
@@ -185,10 +202,19 @@ class VectorEngine(Component):
             issued_destination.eq(issue.destination),
         ]
         m.d.sync += credits.eq(credits + returned - (fire & element.first))
+        with m.If(returned):
+            m.d.sync += some.eq(1)
+        with m.Elif(fire & element.first):
+            m.d.sync += some.eq(credits != 1)
+        arrived, under_way = elements.r_en & elements.r_rdy, elements.w_level + issued
+        with m.If(arrived & ~fire):
+            m.d.sync += [room.eq(1), reading.eq(under_way != 1)]
+        with m.Elif(fire & ~arrived):
+            m.d.sync += [room.eq(under_way != _READS - 1), reading.eq(1)]
         with m.If(fire):
             m.d.sync += last_source.eq(source)
 
-        self._request(m, request.o, softmax)
+        self._request(m, request.o)
         arriving = Signal(element_layout(config))
         data_valid = self.accumulator_read.data_valid
         if config.pooling:
@@ -203,13 +229,13 @@ class VectorEngine(Component):
         ]
         return returned, write_idle, destinations
 
-    def _request(self, m, request, softmax):
-        """Offer a request, which comes from registers, to the port of its source; softmax runs alone."""
+    def _request(self, m, request):
+        """Offer a request, which comes from registers, to the port of its source."""
         port = self.activation_read
         source, addr = request.payload.source, request.payload.addr
         m.d.comb += [
             port.addr.eq(addr),
-            port.valid.eq(request.valid & source),
+            port.valid.eq(source),
             self.accumulator_read.entry.eq(addr),
             self.accumulator_read.valid.eq(request.valid & ~source),
             request.ready.eq(Mux(source, port.ready, self.accumulator_read.ready)),
@@ -217,14 +243,6 @@ class VectorEngine(Component):
                 (port.valid & ~port.ready) | (self.accumulator_read.valid & ~self.accumulator_read.ready)
             ),
         ]
-        if softmax is not None:
-            m.d.comb += [
-                softmax.values.ready.eq(port.ready),
-                softmax.values.data_valid.eq(port.data_valid),
-                softmax.values.data.eq(port.data),
-            ]
-            with m.If(softmax.busy):
-                m.d.comb += [port.addr.eq(softmax.values.addr), port.valid.eq(softmax.values.valid)]
 
     def _write(self, m, pipeline, destinations, dispatcher, returned, idle):
         """Queue results, join them with their destinations, write them through an output register."""

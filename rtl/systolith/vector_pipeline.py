@@ -191,7 +191,8 @@ class VectorPipeline(Component):
             delayed = Signal(name=f"s{stage}_valid")
             m.d.sync += delayed.eq(valids[-1])
             valids.append(delayed)
-        m.d.comb += self.active.eq(Cat(valids).any())
+        # `valids` have moved on by one when this register is looked at.
+        m.d.sync += self.active.eq((self.valid & element.source) | Cat(valids[:-1]).any())
         layout = _reduction_layout(self.config)
         fields = {name: element[name] for name, _ in layout if name != "maximum_reduce"}
         fields = Cat(*fields.values(), command.maximum_reduce)
@@ -223,9 +224,12 @@ class VectorPipeline(Component):
             r_total = Signal(signed(32), name=f"r_total_{lane}", reset_less=True)
             take = Signal(name=f"take_{lane}")
             m.d.sync += e_value.eq(value)
-            m.d.comb += take.eq(
-                e_load | (e_compare & (e_value[:width].as_signed() > r_total[:width].as_signed()))
-            )
+            # The sign of a difference, which tools put on a carry chain.
+            difference = Signal(signed(width + 1), name=f"difference_{lane}")
+            m.d.comb += [
+                difference.eq(r_total[:width].as_signed() - e_value[:width].as_signed()),
+                take.eq(e_load | (e_compare & difference[-1])),
+            ]
             m.d.sync += r_total.eq(Mux(e_add, r_total + e_value, Mux(take, e_value, r_total)))
             m.d.comb += requantizer.sums[lane].eq(r_total)
 

@@ -12,7 +12,7 @@ from systolith.window import Level, WindowWalker
 from systolith.window_access import WindowAccess
 from systolith_spec.widths import byte_coordinate_width, row_bytes_width
 
-__all__ = ["VectorWalk", "walk_layout"]
+__all__ = ["VectorWalk", "compare_counts", "walk_layout"]
 
 _CONSTANTS = (
     "source",
@@ -26,16 +26,49 @@ _CONSTANTS = (
 )
 
 
+_LOOPS = ("y", "x", "group", "ky", "kx")
+
+
+def _loops(config):
+    """Names of the loops, outermost first."""
+    return _LOOPS if config.pooling else _LOOPS[:3]
+
+
 def walk_layout(config):
-    """A VECTOR command with its number of groups, the lanes of the last group and the slot of its constants."""
+    """A VECTOR command with its number of groups, the lanes of the last group and the slot of its constants.
+
+    ``single`` and ``pair`` tell of each loop whether it has one or two iterations, see :func:`compare_counts`.
+    """
+    flags = data.StructLayout({name: 1 for name in _loops(config)})
     return data.StructLayout(
         {
             "vector": command_layout("VECTOR"),
             "groups": row_bytes_width(config),
             "tail": bits_for(config.vector_lanes),
             "slot": SLOT_WIDTH,
+            "single": flags,
+            "pair": flags,
         }
     )
+
+
+def compare_counts(config, vector, single, pair):
+    """Return assignments of the flags of :func:`walk_layout` for a command ``vector``."""
+    lanes = config.vector_lanes
+    statements = [
+        *(flags[name].eq(vector[f"{name}_count"] == count)
+          for flags, count in ((single, 1), (pair, 2)) for name in ("y", "x")),
+        single.group.eq(vector.channels <= lanes),
+        pair.group.eq((vector.channels > lanes) & (vector.channels <= 2 * lanes)),
+    ]
+    if config.pooling:
+        # An accumulator source has no window.
+        for name in ("ky", "kx"):
+            count = vector[f"{name}_count"]
+            statements += [
+                single[name].eq(~vector.source | (count == 1)), pair[name].eq(vector.source & (count == 2)),
+            ]
+    return statements
 
 
 class VectorWalk(Component):
@@ -113,8 +146,11 @@ class VectorWalk(Component):
             address_width=self._address_width,
             byte_width=byte_coordinate_width(config),
             context_shape=constants,
+            counts_compared=True,
         )
         m.d.comb += [
+            walker.command.payload.single.eq(self.command.payload.single),
+            walker.command.payload.pair.eq(self.command.payload.pair),
             walker.command.valid.eq(self.command.valid),
             self.command.ready.eq(walker.command.ready),
             walker.load(
@@ -138,27 +174,32 @@ class VectorWalk(Component):
         return m
 
     def _flags(self, walker):
-        """Position (if any) consumed; its reduction, its pixel, its row and all rows are complete."""
+        """Reduction, pixel, row and all rows of the position are complete; each includes those behind it."""
         over = walker.o.payload.over
-        step = walker.o.ready | ~walker.o.valid
-        return step, over.ky if self.config.pooling else Const(1), over.group, over.x, over.y
+        return over.ky if self.config.pooling else Const(1), over.group, over.x, over.y
+
+    def _moves(self, walker, over):
+        """Whether what counts ``over`` changes: there is no position, or it is consumed and ``over``."""
+        return ~walker.o.valid | (walker.o.ready & over)
 
     def _count_entries(self, m, walker, fresh):
         """Accumulator entry of the position and group within it."""
         blocks = self.config.cols // self.config.vector_lanes
         entry, pixel = Signal(16, reset_less=True), Signal(16, reset_less=True)
         column_group = Signal(range(blocks), reset_less=True)
-        step, end, pixel_over, _, _ = self._flags(walker)
+        end, pixel_over, _, _ = self._flags(walker)
         next_pixel = (pixel + 1)[:16]
-        with m.If(step):
+        base = self.command.payload.vector.base
+        with m.If(self._moves(walker, pixel_over)):
+            m.d.sync += pixel.eq(Mux(fresh, base, next_pixel))
+        with m.If(self._moves(walker, end)):
             with m.If(fresh):
-                base = self.command.payload.vector.base
-                m.d.sync += [entry.eq(base), pixel.eq(base), column_group.eq(0)]
+                m.d.sync += [entry.eq(base), column_group.eq(0)]
             with m.Elif(pixel_over):
-                m.d.sync += [pixel.eq(next_pixel), entry.eq(next_pixel), column_group.eq(0)]
-            with m.Elif(end & (column_group == blocks - 1)):
+                m.d.sync += [entry.eq(next_pixel), column_group.eq(0)]
+            with m.Elif(column_group == blocks - 1):
                 m.d.sync += [entry.eq(entry + walker.o.payload.context.block_step), column_group.eq(0)]
-            with m.Elif(end):
+            with m.Else():
                 m.d.sync += column_group.eq(column_group + 1)
         return entry, column_group
 
@@ -170,26 +211,30 @@ class VectorWalk(Component):
             Signal(width, name=f"destination_{name}", reset_less=True)
             for name in ("row", "pixel", "addr")
         )
-        step, end, pixel_over, row_over, _ = self._flags(walker)
+        end, pixel_over, row_over, _ = self._flags(walker)
         next_row = (row + context.destination_y)[:width]
         next_pixel = (pixel + context.destination_x)[:width]
-        with m.If(step):
-            with m.If(fresh):
-                start = self.command.payload.vector.destination
-                m.d.sync += [row.eq(start), pixel.eq(start), addr.eq(start)]
-            with m.Elif(row_over):
-                m.d.sync += [row.eq(next_row), pixel.eq(next_row), addr.eq(next_row)]
-            with m.Elif(pixel_over):
-                m.d.sync += [pixel.eq(next_pixel), addr.eq(next_pixel)]
-            with m.Elif(end):
-                m.d.sync += addr.eq(addr + self.config.vector_lanes)
+        start = self.command.payload.vector.destination
+        with m.If(self._moves(walker, row_over)):
+            m.d.sync += row.eq(Mux(fresh, start, next_row))
+        for value, moves, step in ((pixel, pixel_over, next_pixel), (addr, end, addr + self.config.vector_lanes)):
+            with m.If(self._moves(walker, moves)):
+                with m.If(fresh):
+                    m.d.sync += value.eq(start)
+                with m.Elif(row_over):
+                    m.d.sync += value.eq(next_row)
+                if value is addr:
+                    with m.Elif(pixel_over):
+                        m.d.sync += value.eq(next_pixel)
+                with m.Else():
+                    m.d.sync += value.eq(step)
         return addr
 
     def _describe(self, m, walker, addr, column_group):
         """Everything about the position but its address and mask."""
         position = walker.o.payload
         context = position.context
-        _, end, _, _, over = self._flags(walker)
+        end, _, _, over = self._flags(walker)
         issue = Signal(issue_layout(self.config))
         element, destination = issue.element, issue.destination
         m.d.comb += [

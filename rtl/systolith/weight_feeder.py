@@ -83,6 +83,7 @@ class WeightFeeder(Component):
 
         # The array can take a tile: the first vector of the tile before takes its weights along.
         free = Signal(init=1)
+        # `more`: `pair` is being read and is not the last one. A register, as it decides upon the next command.
         start, more, first_tile = Signal(), Signal(), Signal()
         m.d.comb += [
             tiles.o.ready.eq((free | self.advance) & ~more),
@@ -97,12 +98,11 @@ class WeightFeeder(Component):
         enable = Signal()
         pair = Signal(range(loads))
         address = Signal(address_width, reset_less=True)
-        m.d.comb += more.eq(enable & (pair != loads - 1))
         m.d.sync += enable.eq(start | more)
         with m.If(start):
-            m.d.sync += pair.eq(0)
+            m.d.sync += [pair.eq(0), more.eq(int(loads > 1))]
         with m.Elif(more):
-            m.d.sync += pair.eq(pair + 1)
+            m.d.sync += [pair.eq(pair + 1), more.eq(pair != loads - 2)]
         with m.If(start & first_tile):
             m.d.sync += address.eq(tiles.o.payload.context)
         with m.Elif(more):

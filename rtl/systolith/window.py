@@ -72,13 +72,16 @@ class WindowWalker(Component):
         Bits of the signed coordinates.
     context_shape : shape-like
         Shape of data that accompanies a command and appears unchanged with each of its positions.
+    counts_compared : bool
+        Commands bring along whether a level has one or two iterations; otherwise the walker finds out.
 
     Members
     -------
     command : ``In(stream.Signature(command_shape))``
         One walk. Fields are named as in the command set: ``base`` (row address), ``first_row``,
         ``first_byte``, and for each level ``<name>_count`` (at least 1) and its steps
-        ``<name>_row_step`` and ``<name>_addr_step``, or ``<name>_byte_step``; ``context``.
+        ``<name>_row_step`` and ``<name>_addr_step``, or ``<name>_byte_step``; ``context``; with
+        ``counts_compared`` also ``single.<name>`` (the count is 1) and ``pair.<name>`` (it is 2).
     o : ``Out(stream.Signature(position_shape))``
         Positions: ``row``, ``row_addr``, ``byte``, ``first.<name>`` and ``last.<name>`` (the level is at its
         first or last iteration), ``over.<name>`` (it and all levels inside are at their last),
@@ -91,7 +94,7 @@ class WindowWalker(Component):
     """
 
     def __init__(self, *, levels, address_width=ADDRESS_WIDTH, row_width=ROW_WIDTH, byte_width=BYTE_WIDTH,
-                 context_shape=0):
+                 context_shape=0, counts_compared=False):
         levels = tuple(levels)
         names = [level.name for level in levels]
         if not levels:
@@ -112,6 +115,9 @@ class WindowWalker(Component):
                 fields[f"{level.name}_byte_step"] = signed(byte_width)
         fields["context"] = context_shape
         flags = data.StructLayout({name: 1 for name in names})
+        self._counts_compared = counts_compared
+        if counts_compared:
+            fields |= {"single": flags, "pair": flags}
         self._command_shape = data.StructLayout(fields)
         self._position_shape = data.StructLayout({
             "row": signed(row_width),
@@ -184,9 +190,9 @@ class WindowWalker(Component):
             m.d.sync += [active.eq(self.command.valid), held.eq(command)]
 
         step = self._flags(m, command, proceed, fresh)
-        self._walk(m, "row", "row_step", "first_row", self.o.payload.row, held, proceed, fresh, step)
-        self._walk(m, "row", "addr_step", "base", self.o.payload.row_addr, held, proceed, fresh, step)
-        self._walk(m, "byte", "byte_step", "first_byte", self.o.payload.byte, held, proceed, fresh, step)
+        self._walk(m, "row", "row_step", "first_row", self.o.payload.row, held, fresh, step)
+        self._walk(m, "row", "addr_step", "base", self.o.payload.row_addr, held, fresh, step)
+        self._walk(m, "byte", "byte_step", "first_byte", self.o.payload.byte, held, fresh, step)
         return m
 
     def _flags(self, m, command, proceed, fresh):
@@ -202,9 +208,9 @@ class WindowWalker(Component):
         for level in reversed(self.levels):
             over = Signal(name=f"{level.name}_over", reset_less=True)
             m.d.comb += self.o.payload.over[level.name].eq(over)
-            only, next_last = self._count(m, level, command, proceed, fresh, inside, over)
+            only, next_last = self._count(m, level, command, fresh, inside, over)
             step.insert(0, inside)
-            single = single & (command[f"{level.name}_count"] == 1)
+            single = single & self._is_single(command, level)
             settled = settled & Mux(alone & ~only, next_last, self.o.payload.last[level.name])
             # From here on for the level outside: "inside" includes this one.
             inside, alone = over, Signal(name=f"{level.name}_alone", reset_less=True)
@@ -215,7 +221,19 @@ class WindowWalker(Component):
                     m.d.sync += inside.eq(Mux(inside, alone, settled))
         return step
 
-    def _count(self, m, level, command, proceed, fresh, step, restart):
+    def _is_single(self, command, level):
+        """Whether there is one iteration of a level."""
+        return command.single[level.name] if self._counts_compared else command[f"{level.name}_count"] == 1
+
+    def _is_pair(self, command, level):
+        """Whether there are two iterations of a level."""
+        return command.pair[level.name] if self._counts_compared else command[f"{level.name}_count"] == 2
+
+    def _moves(self, step):
+        """Whether what belongs to a level changes: ``step`` includes the steps of all levels outside, and the end."""
+        return ~self.o.valid | (self.o.ready & step)
+
+    def _count(self, m, level, command, fresh, step, restart):
         """Count the iterations of a level; derive its flags ahead, so that they are registers.
 
         ``step``: all levels inside are at their end. The level takes a step then, or restarts if it is at its end
@@ -230,27 +248,28 @@ class WindowWalker(Component):
         first, last, next_last = (
             Signal(name=f"{level.name}_{flag}", reset_less=True) for flag in ("first", "last", "next_last"))
         m.d.comb += [self.o.payload.first[level.name].eq(first), self.o.payload.last[level.name].eq(last)]
-        with m.If(proceed):
+        with m.If(self._moves(step)):
             with m.If(fresh):
+                is_single, is_pair = self._is_single(command, level), self._is_pair(command, level)
                 m.d.sync += [
-                    left.eq(count - 1), left_init.eq(count - 1), first.eq(1), last.eq(count == 1), only.eq(count == 1),
-                    next_last.eq(count == 2), pair.eq(count == 2),
+                    left.eq(count - 1), left_init.eq(count - 1), first.eq(1), last.eq(is_single), only.eq(is_single),
+                    next_last.eq(is_pair), pair.eq(is_pair),
                 ]
             with m.Elif(restart):
                 m.d.sync += [left.eq(left_init), first.eq(1), last.eq(only), next_last.eq(pair)]
-            with m.Elif(step):
+            with m.Else():
                 m.d.sync += [left.eq(left - 1), first.eq(0), last.eq(next_last), next_last.eq(left == 2)]
         if level.index:
             index = Signal(width, name=f"{level.name}_index", reset_less=True)
             m.d.comb += self.o.payload.index[level.name].eq(index)
-            with m.If(proceed):
+            with m.If(self._moves(step)):
                 with m.If(fresh | restart):
                     m.d.sync += index.eq(0)
-                with m.Elif(step):
+                with m.Else():
                     m.d.sync += index.eq(index + 1)
         return only, next_last
 
-    def _walk(self, m, kind, step_name, start_name, result, held, proceed, fresh, step):
+    def _walk(self, m, kind, step_name, start_name, result, held, fresh, step):
         """Keep the coordinate ``result`` at each level of ``kind``."""
         # Value from which everything inside the level looked at restarts: the enclosing level's own.
         shape = held[start_name].shape()
@@ -263,11 +282,13 @@ class WindowWalker(Component):
             size = level.step if level.step is not None else held[f"{level.name}_{step_name}"]
             value = Signal(shape, name=f"{level.name}_{start_name}", reset_less=True)
             candidates.append((step[position], (value + size)[:len(value)]))
-            with m.If(proceed):
+            with m.If(self._moves(step[position])):
                 with m.If(fresh):
                     m.d.sync += value.eq(self.command.payload[start_name])
-                for chosen, candidate in candidates:
+                for chosen, candidate in candidates[:-1]:
                     with m.Elif(chosen):
                         m.d.sync += value.eq(candidate)
+                with m.Else():
+                    m.d.sync += value.eq(candidates[-1][1])
             enclosing = value
         m.d.comb += result.eq(enclosing)

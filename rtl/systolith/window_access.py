@@ -5,8 +5,8 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 from amaranth.utils import bits_for
 
+from systolith.head_buffer import HeadBuffer
 from systolith.shapes import ADDRESS_WIDTH
-from systolith.stream_buffer import StreamBuffer
 from systolith.window import BYTE_WIDTH, ROW_WIDTH
 
 __all__ = ["WindowAccess"]
@@ -82,7 +82,7 @@ class WindowAccess(Component):
             "addr": len(self.i.payload.row_addr), "before": range(self.lanes + 1), "end": range(self.lanes + 1),
             "context": self._context_shape,
         })
-        m.submodules.s3 = s3 = StreamBuffer(shape=self.access_shape)
+        m.submodules.s3 = s3 = HeadBuffer(shape=self.access_shape)
         proceed, s1_valid, s2_valid = Signal(), Signal(), Signal()
         s1_context = Signal(self._context_shape, reset_less=True)
         s2 = Signal(s2_shape, reset_less=True)

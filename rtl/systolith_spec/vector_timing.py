@@ -128,7 +128,8 @@ def params_cycles(config: AcceleratorConfig, fields: dict[str, int]) -> int:
     A softmax reads its values twice, and its reciprocal lies between biases and scale.
     """
     if fields["softmax"]:
-        passes = 2 * (fields["channels"] + ACTIVATION_READ_LATENCY + 1)
+        # Around each pass: the request register, the read, the register of the value.
+        passes = 2 * (fields["channels"] + _REQUEST + ACTIVATION_READ_LATENCY + 2)
         return passes + 1 + PARAMETER_READ_LATENCY + RECIPROCAL_CYCLES + config.parameter_groups
     if fields["bias_immediate"] and fields["scale_immediate"]:
         return config.parameter_groups

@@ -102,7 +102,7 @@ def _product(bench):
     """Step "multiplication" of a lane, 4 cycles."""
     m = bench.m
     x, q = bench.free(signed(32), "x"), bench.free(31, "q")
-    product, sticky = RequantizerLane._multiply(SimpleNamespace(_multiplier_style="generic"), m, x, q)
+    product, inexact = RequantizerLane._multiply(SimpleNamespace(_multiplier_style="generic"), m, x, q)
     parts = {}
     for x_name, x_part in (("low", x[:16]), ("high", x[16:].as_signed())):
         for q_name, q_part in (("low", q[:16]), ("high", q[16:])):
@@ -114,7 +114,7 @@ def _product(bench):
     wanted = Signal(signed(63))
     m.d.comb += wanted.eq((parts["high", "high"] << 32) + (parts["low", "high"] + parts["high", "low"] << 16)
                           + parts["low", "low"])
-    bench.check(~bench.at(4) | ((product == wanted[16:].as_signed()) & (sticky == wanted[:16].any())))
+    bench.check(~bench.at(4) | ((product == wanted[16:].as_signed()) & (inexact == wanted[:31].any())))
 
 
 def _finish(bench):
@@ -124,7 +124,7 @@ def _finish(bench):
         ("rounding", 2), ("zero_out", signed(8)), ("minimum", signed(8)), ("maximum", signed(8)))})
     lane.result = Signal(signed(8))
     product, right = bench.free(signed(63), "product"), bench.free(5, "right")
-    high = RequantizerLane._high(lane, m, product[16:].as_signed(), product[:16].any(), right == 0)
+    high = RequantizerLane._high(lane, m, product[16:].as_signed(), product[:31].any(), right == 0)
     m.submodules.shift = shift = RoundingShift(width=32, result_width=10)
     m.d.comb += [shift.amount.eq(right), shift.value.eq(high), shift.rounding.eq(delay(m, lane.rounding, 1, name="s"))]
     RequantizerLane._finish(lane, m, shift)
@@ -216,11 +216,11 @@ def _array(bench, rows=3, cols=2, width=8):
 PROOFS = [
     Proof(name="rounding_shift", module="rounding_shift", build=_rounding_shift, bound=5, **_PIPELINE,
           claim="every 32-bit value shifted by 0 to 31 is rounded by its rule",
-          mutant=Mutant(module="rounding_shift", text="(self.rounding == Rounding.SINGLE) | ~negative",
-                        replacement="(self.rounding == Rounding.SINGLE) | negative")),
+          mutant=Mutant(module="rounding_shift", text="self.rounding[0] | ~negative",
+                        replacement="self.rounding[0] | negative")),
     Proof(name="requantizer_operand", module="requantizer_lane", build=_operand, bound=4, **_PIPELINE,
           claim="bias and left shift give the operand of the multiplication, wrapped or saturated",
-          mutant=Mutant(module="requantizer_lane", text="(s1_left >= index)", replacement="(s1_left > index)")),
+          mutant=Mutant(module="requantizer_lane", text="s0_left[:3] > index", replacement="s0_left[:3] > index + 1")),
     Proof(name="requantizer_product", module="requantizer_lane", build=_product, bound=5, **_PIPELINE,
           claim="the product is the sum of the four partial products of the operands' halves",
           mutant=Mutant(module="requantizer_lane", text='products["low_high"] + products["high_low"]',

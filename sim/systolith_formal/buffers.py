@@ -130,5 +130,5 @@ PROOFS = [
                         replacement="self.write.en)")),
     Proof(name="activation_arbiter", module="activation_buffer", build=_arbitration,
           claim="no bank is granted twice in a cycle; the first port, or an urgent one, never waits; each grant is answered",
-          mutant=Mutant(module="activation_buffer", text="taken = taken | wants", replacement="taken = wants")),
+          mutant=Mutant(module="activation_buffer", text="taken = taken | asks", replacement="taken = asks")),
 ]
