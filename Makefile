@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 export PYTHONHASHSEED := 0
 
-.PHONY: help setup demo test test-all lint formal docs benchmarks performance reports area-data model-errors exploration \
+.PHONY: help setup demo test test-all lint formal docs benchmarks trend performance reports area-data model-errors exploration \
 	scaling waves clean
 
 help: ## list the targets
@@ -44,6 +44,9 @@ docs: $(READY) ## regenerate the generated pages
 
 benchmarks: $(READY) ## write docs/benchmarks.json anew: cycles of each benchmark
 	@$(BIN)/python -m systolith_sim.benchmarks
+
+trend: $(READY) ## area, clock and speed on boards, in docs/boards.md and README.md (up to hours where nothing is cached)
+	@$(BIN)/python scripts/generate_trend.py
 
 performance: $(READY) ## measure and draw docs/performance.md (about ten minutes)
 	@$(BIN)/python scripts/generate_performance.py

@@ -186,6 +186,13 @@ def test_cache(toy_run, tmp_path):
     assert (tmp_path / "new" / "report.json").is_file()
 
 
+def test_cached_only(toy_run, tmp_path):
+    report, _, _ = toy_run
+    assert synthesise(toy_verilog(style="ecp5"), "top", ULX3S, tmp_path, cached_only=True) == report
+    with pytest.raises(SynthesisError, match=r"^No result of an earlier run on ulx3s-85f is kept$"):
+        synthesise(toy_verilog(style="ecp5"), "top", ULX3S, tmp_path, seed=2, cached_only=True)
+
+
 def test_table(toy_run):
     report, _, _ = toy_run
     console = Console(width=120, record=True, file=io.StringIO())

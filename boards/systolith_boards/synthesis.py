@@ -48,6 +48,7 @@ def synthesise(
     cache: bool = True,
     constraints: str | None = None,
     seeds: int = 1,
+    cached_only: bool = False,
 ) -> SynthesisReport:
     """Synthesise, place and route a design.
 
@@ -78,6 +79,8 @@ def synthesise(
     seeds : int
         How many seeds to try, from ``seed`` on, as many at a time as there are processors; the report is of the
         one with the highest clock.
+    cached_only : bool
+        Run no tool.
 
     Returns
     -------
@@ -86,7 +89,8 @@ def synthesise(
     Raises
     ------
     SynthesisError
-        If a tool is missing or the design cannot be built; one line that names the reason.
+        If a tool is missing or the design cannot be built, or no result is kept where only those are wanted; one line that
+        names the reason.
     """
     if board.family not in TOOLCHAINS:
         raise SynthesisError(f"Family of the board must be one of {', '.join(TOOLCHAINS)}, not {board.family!r}")
@@ -96,6 +100,8 @@ def synthesise(
     with tempfile.TemporaryDirectory(prefix="systolith_") as folder:
         places = {number: flow.cache_entry(number) if cache else Path(folder) / "seeds" / str(number) for number in wanted}
         missing = [number for number in wanted if not (places[number] / _RESULT).is_file()]
+        if missing and cached_only:
+            raise SynthesisError(f"No result of an earlier run on {board.name} is kept")
         if missing:
             flow.build(Path(folder), missing, places, progress)
             progress("done", 1.0)

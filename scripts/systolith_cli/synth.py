@@ -32,7 +32,7 @@ def _styled(config: AcceleratorConfig, family: str) -> AcceleratorConfig:
 
 
 def synthesise_config(config: AcceleratorConfig, board_name: str, folder: Path, seed: int,
-                      progress: Callable[[str, float], None], *, seeds: int = 1) -> SynthesisReport:
+                      progress: Callable[[str, float], None], *, seeds: int = 1, cached_only: bool = False) -> SynthesisReport:
     """Synthesise a configuration out of context for the FPGA of a board, with the multipliers of its family."""
     board = find_board(board_name)
     config = _styled(config, board.family)
@@ -40,12 +40,12 @@ def synthesise_config(config: AcceleratorConfig, board_name: str, folder: Path, 
     if (fitting := within_dsp_blocks(config, text, board)) != config:
         progress(f"{fitting.dsp_budget} multipliers of the array in DSP blocks, the others in LUTs", 0.0)
         text = to_verilog(Accelerator(config=fitting), "systolith")
-    return synthesise(text, "systolith", board, folder, seed=seed, seeds=seeds, progress=progress)
+    return synthesise(text, "systolith", board, folder, seed=seed, seeds=seeds, progress=progress, cached_only=cached_only)
 
 
 def synthesise_board(config: AcceleratorConfig, board_name: str, folder: Path, seed: int,
                      progress: Callable[[str, float], None], *, seeds: int = 1, clock_mhz: float = 0,
-                     accelerator: bool = True) -> SynthesisReport:
+                     accelerator: bool = True, cached_only: bool = False) -> SynthesisReport:
     """Build the bitstream of a board with a configuration; see `board_design`."""
     board = find_board(board_name)
     progress("elaborating", 0.0)
@@ -55,7 +55,7 @@ def synthesise_board(config: AcceleratorConfig, board_name: str, folder: Path, s
         progress(f"{fitting.dsp_budget} multipliers of the array in DSP blocks, the others in LUTs", 0.0)
         design = board_design(fitting, board, clock_mhz=clock_mhz, accelerator=accelerator)
     return synthesise(design.verilog, TOP, board, folder, seed=seed, seeds=seeds, progress=progress,
-                      constraints=design.constraints, frequency_mhz=design.clock_mhz)
+                      constraints=design.constraints, frequency_mhz=design.clock_mhz, cached_only=cached_only)
 
 
 @guarded

@@ -59,7 +59,8 @@ def main(arguments=None):
     for proof in PROOFS:
         if not options.names or proof.name in options.names:
             results.append(run_proof(proof))
-            print(f"{proof.name}: {time.perf_counter() - begin:.0f} s", file=sys.stderr, flush=True)
+            print(f"{proof.name}: {_ANSWERS[results[-1].outcome.holds]}, mutant {_ANSWERS[results[-1].mutant.holds]} "
+                  f"({time.perf_counter() - begin:.0f} s)", file=sys.stderr, flush=True)
     result = figures(results)
     publish(result, json_path=options.json, page=PAGE if options.record else None)
     return int(not result.details["passed"])

@@ -216,7 +216,8 @@ def _array(bench, rows=3, cols=2, width=8):
 PROOFS = [
     Proof(name="rounding_shift", module="rounding_shift", build=_rounding_shift, bound=5, **_PIPELINE,
           claim="every 32-bit value shifted by 0 to 31 is rounded by its rule",
-          mutant=Mutant(module="rounding_shift", text="self.rounding[0] | ~negative", replacement="self.rounding[0] | negative")),
+          mutant=Mutant(module="rounding_shift", text="self.rounding[0] | ~negative",
+                        replacement="self.rounding[0] | negative")),
     Proof(name="requantizer_operand", module="requantizer_lane", build=_operand, bound=4, **_PIPELINE,
           claim="bias and left shift give the operand of the multiplication, wrapped or saturated",
           mutant=Mutant(module="requantizer_lane", text="s0_left[:3] > index", replacement="s0_left[:3] > index + 1")),
