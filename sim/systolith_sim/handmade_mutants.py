@@ -7,7 +7,7 @@ text has changed since gets its first automatic mutant instead, until its entry 
 __all__ = ["HANDMADE"]
 
 HANDMADE: dict[str, tuple[str, str]] = {
-    "accelerator": ("component.base.eq(processor.base)", "component.base.eq(processor.base + 64)"),
+    "accelerator": ("component.base.eq(processor.base)", "component.base.eq(processor.base + 4096)"),
     "accumulator_buffer": ("Mux(s2_half, 0b10, 0b01)", "Mux(s2_half, 0b01, 0b10)"),
     "activation_buffer": ("asks & ~blocked", "asks"),
     "activation_feeder": ("first_of_block & ~fields.accumulate", "first_of_block"),
