@@ -76,7 +76,7 @@ def test_ice40_single_port_ram(width, depth, granularity, simulator):
 
 @pytest.mark.parametrize(("cells", "generic", "family", "depth"), [
     ("nexus", lambda: Multiplier(**BYTE), lambda: NexusMultiplier(**BYTE), 2),
-    ("ice40", MultiplierPair, Ice40MultiplierPair, 2),
+    pytest.param("ice40", MultiplierPair, Ice40MultiplierPair, 2, marks=pytest.mark.slow),  # about ten minutes
     pytest.param("ecp5", lambda: Multiplier(**BYTE, latency=3), Ecp5LutMultiplier, 3, marks=pytest.mark.slow),
 ], ids=["nexus-9", "ice40-pair", "ecp5-lut"])
 def test_cells_are_equivalent_for_all_operands(cells, generic, family, depth):

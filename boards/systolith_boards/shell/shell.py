@@ -81,8 +81,8 @@ class Shell(Component):
         m.submodules.memory = memory = MainMemory(
             config=self.config, size=memory_bytes, single_port=self._single_port)
         self._link(m, bridge)
-        for name in ("addr", "write", "w_data", "read"):
-            m.d.comb += getattr(memory, f"host_{name}").eq(getattr(bridge, f"host_{name}"))
+        for name in ("addr", "write", "w_data", "read"):  # registered: bridge, memory and bus would be one long path
+            m.d.sync += getattr(memory, f"host_{name}").eq(getattr(bridge, f"host_{name}"))
         m.d.comb += [bridge.host_r_valid.eq(memory.host_r_valid), bridge.host_r_data.eq(memory.host_r_data)]
         if self.identity.accelerator:
             m.submodules.systolith = accelerator = Accelerator(config=self.config)
