@@ -8,7 +8,7 @@ from rich.table import Table
 
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import UserError, guarded
-from systolith_cli.options import ConfigOption, JsonOption
+from systolith_cli.options import ConfigOption, JsonOption, RoundingOption, check_rounding
 from systolith_cli.output import console, write_json
 from systolith_compiler.compiler import compile_graph
 from systolith_compiler.image import Image
@@ -26,15 +26,14 @@ def compile_network(
     config: ConfigOption = "small-8x8",
     latency: Annotated[int, typer.Option(min=2, max=1000, help="Of the main memory that the prediction assumes: cycles to "
                                          "the first beat.")] = 20,
-    rounding: Annotated[str, typer.Option(help="Requantisation: double (TensorFlow Lite Micro) or single.")] = "double",
+    rounding: RoundingOption = "double",
     json: JsonOption = None,
 ) -> None:
     """Compile a network to an image file: commands, weights, parameters and a table of its tensors.
 
     Example: [dim]systolith compile scripts/demo/lenet5.tflite --config tiny-4x4 --out build/lenet5.img[/dim]
     """
-    if rounding not in ("double", "single"):
-        raise UserError(f"Rounding must be 'double' or 'single', not {rounding!r}")
+    check_rounding(rounding)
     image = compile_graph(read_tflite(model), find_config(config), rounding=rounding)
     try:
         image.save(out)

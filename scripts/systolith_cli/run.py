@@ -11,7 +11,7 @@ import typer
 
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import FAILED, UserError, guarded
-from systolith_cli.options import ExplainOption, JsonOption, SeedOption
+from systolith_cli.options import ExplainOption, JsonOption, RoundingOption, SeedOption, check_rounding
 from systolith_cli.output import Activities, console, print_report, write_json
 from systolith_compiler.graph import Graph
 from systolith_compiler.tflite_reader import read_tflite
@@ -37,7 +37,7 @@ def run(
     batch: Annotated[int, typer.Option(min=1, max=256, help="Samples of one run, which share the loads of weights: for "
                                        "networks of fully connected layers.")] = 1,
     stall: Annotated[int, typer.Option(min=0, max=95, help="Main memory: percentage of cycles each channel stalls.")] = 0,
-    rounding: Annotated[str, typer.Option(help="Requantisation: double (TensorFlow Lite Micro) or single.")] = "double",
+    rounding: RoundingOption = "double",
     waves: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a waveform (.vcd).")] = None,
     explain: ExplainOption = False,
     json: JsonOption = None,
@@ -58,8 +58,7 @@ def run(
     """
     if level not in LEVELS:
         raise UserError(f"Level must be one of {', '.join(LEVELS)}, not {level!r}")
-    if rounding not in ("double", "single"):
-        raise UserError(f"Rounding must be 'double' or 'single', not {rounding!r}")
+    check_rounding(rounding)
     if target is not None and (level != "rtl" or waves is not None or stall):
         raise UserError("--level, --waves and --stall are for simulations, not for --target")
     graph = read_tflite(model)
