@@ -227,20 +227,24 @@ def test_read_error_behind_the_end_is_ignored():
     bench.check_all_done(commands)
 
 
-@pytest.mark.parametrize("missing", [0, 1, 64, 100, 64 * 9, 64 * 10, 64 * 10 + 1])
-def test_limit(missing):
-    """LIMIT ends the program ``missing`` bytes before its end."""
+@pytest.mark.parametrize(("missing", "others"), [
+    *((missing, {}) for missing in (0, 1, 64, 100, 64 * 9, 64 * 10, 64 * 10 + 1)),
+    (0, {"writable": SIZE}), (64, {"writable": SIZE}), (0, {"guard": 0}), (64, {"guard": 0}), (64, {"guard": SIZE}),
+])
+def test_limit(missing, others):
+    """LIMIT, or WRITABLE with a LIMIT of ``guard``, ends the program ``missing`` bytes before its end."""
     commands = random_program(10, seed=2)
     length = 64 * 11
     limit = PROGRAM + length - missing
     bench = Bench()
     bench.place([*commands, END])
     lowest = BASE + PROGRAM + max(0, length - missing) // 64 * 64
+    ranges = {"limit": others["guard"], "writable": limit} if "guard" in others else {"limit": limit, **others}
     if missing:
-        run_failing(bench, ErrorCode.OUT_OF_RANGE, 15, address=lowest, limit=limit, clean=False)
+        run_failing(bench, ErrorCode.OUT_OF_RANGE, 15, address=lowest, **ranges, clean=False)
     else:
         async def testbench(ctx):
-            await bench.start(ctx, limit=limit)
+            await bench.start(ctx, **ranges)
             assert (await bench.wait(ctx))[0] == DONE
         bench.simulate(testbench)
     size = bench.config.axi_bytes

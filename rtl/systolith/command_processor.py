@@ -204,7 +204,7 @@ class CommandProcessor(Component):
             counters.run.eq(busy),
             fetcher.base.eq(self.base),
             fetcher.program.eq(registers.value_program),
-            fetcher.limit.eq(self.limit),
+            fetcher.limit.eq(self._fetch_limit(m)),
             fetcher.stop.eq(~running),
             fetcher.start.eq(fetch),
         ]
@@ -270,6 +270,13 @@ class CommandProcessor(Component):
                 with m.Elif(quiet | watchdog.expired):
                     m.d.sync += [busy.eq(0), done.eq(1)]
                     m.next = "IDLE"
+
+    def _fetch_limit(self, m):
+        """Registered: commands come from below what programs write, so that none is fetched that a program has made."""
+        fetch_limit = Signal(MEMORY_WIDTH)
+        guarded = self.writable.any() & (~self.limit.any() | (self.writable < self.limit))
+        m.d.sync += fetch_limit.eq(Mux(guarded, self.writable, self.limit))
+        return fetch_limit
 
     def _failure(self, m, fetch_error, busy, overflow, overflow_engine, abort, expired):
         """Registered: the error to report if the run stops now (``valid``: it must), and its engine."""
