@@ -82,6 +82,7 @@ class Bench:
         await self.write("BASE", self.base)
         await self.write("PROGRAM", program)
         await self.write("LIMIT", self.given["limit"])
+        await self.write("WRITABLE", self.given["writable"])
         await self.write("WATCHDOG", self.given["watchdog"])
         await self.write("INTERRUPT", 1)
 
@@ -159,6 +160,8 @@ async def errors_are_reported(dut):
         address = await bench.read("ERROR_ADDRESS")
         assert (status, error & 0xFF, error >> 8 & 0xF) == (6, case["code"], case["engine"]), case
         assert address == case["address"], f"{address:#x} in {case}"
+        writable, before = bench.given["writable"], _unpack(bench.given["memory"])
+        assert np.array_equal(bench.memory()[:writable], before[:writable]), case
         # What the failing program has stored is undone.
         bench.ram.write(bench.base, _unpack(bench.given["memory"]).tobytes())
         status = await bench.run(bench.given["program"])

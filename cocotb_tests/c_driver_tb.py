@@ -73,7 +73,8 @@ async def driver_runs_an_image(dut):
     assert output == case["output"].tobytes()
     assert bench.irq_waits == (2 * len(steps) if bench.given["interrupt"] else 0)
     assert not dut.irq.value
-    record(counters=counters, steps=steps, output=where)
+    limits = [await bench.read(name) for name in ("BASE", "LIMIT", "WRITABLE")]
+    record(counters=counters, steps=steps, output=where, range=limits)
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")

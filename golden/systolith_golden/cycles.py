@@ -70,7 +70,7 @@ def predict(
     program_offset : int
         Memory offset of the first command; decides how bursts of commands are aligned.
     program_limit : int
-        Memory offset from which on no commands are fetched, register LIMIT; 0: none.
+        Memory offset from which on no commands are fetched, register WRITABLE or LIMIT; 0: none.
     constants : CycleConstants, optional
 
     Raises
