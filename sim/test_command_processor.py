@@ -354,6 +354,8 @@ def test_gives_up_draining_and_recovers():
             await ctx.tick()
             if ctx.get(bench.dut.irq):
                 break
+        else:
+            raise AssertionError("waits for the engine without end")
         status, error, _ = await bench.wait(ctx)
         assert (status, error[0]) == (FAILED, ErrorCode.WATCHDOG)
         assert ctx.get(bench.dut.abort)
