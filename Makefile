@@ -93,7 +93,7 @@ gates: $(READY) ## synthesised netlists of each FPGA family run a network (half 
 	@$(BIN)/python -m systolith_sim.gates --record --json build/gates.json
 
 nightly: $(READY) ## random networks on every level, until interrupted
-	@$(BIN)/python -m systolith_sim.nightly
+	@$(BIN)/python -m systolith_sim.nightly --record --json build/nightly.json
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis

@@ -1,7 +1,5 @@
 """`systolith explore`: the accelerator that runs a set of networks best on a board."""
 
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,22 +12,12 @@ from systolith_cli.errors import UserError, guarded
 from systolith_cli.options import JsonOption, SeedOption
 from systolith_cli.output import Activities, console, write_json
 from systolith_compiler.tflite_reader import read_tflite
+from systolith_sim.workers import workers
 
 if TYPE_CHECKING:
     from systolith_explore.search import Exploration
 
 __all__ = ["explore"]
-
-
-def _executor(jobs: int, cluster: str | None) -> AbstractContextManager[Executor]:
-    """Local processes, or the workers of a Dask cluster."""
-    if cluster is None:
-        return ProcessPoolExecutor(jobs)
-    try:
-        from dask.distributed import Client
-    except ImportError:
-        raise UserError("--cluster needs Dask: pip install systolith[cluster]") from None
-    return Client(cluster).get_executor()
 
 
 def _show(screen: Console, title: str, found: "Exploration", confirmed: dict) -> None:
@@ -87,7 +75,7 @@ def explore(
     screen = console(json)
     out.mkdir(parents=True, exist_ok=True)
     text = f"exploring for {board}"
-    with Activities(screen, text) as activities, _executor(jobs, cluster) as executor:
+    with Activities(screen, text) as activities, workers(jobs, cluster) as executor:
         found = search(models, BOARDS[board], executor, objective=objective, budget=budget, dsp_budget=dsp, least_fps=least_fps,
                        journal=out / "study.journal", seed=seed,
                        progress=lambda fraction, what: activities.update(0, fraction, f"{text}: {what}"))
