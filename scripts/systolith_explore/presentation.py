@@ -5,10 +5,11 @@ from systolith_explore.clock_model import clock_model
 from systolith_explore.evaluation import evaluate, operator_mix
 from systolith_explore.search import Candidate, Exploration, estimate
 from systolith_explore.space import choice_of, neighbours
+from systolith_explore.synthesis_time import synthesis_time
 from systolith_report.page import Figure, Section, Table
 from systolith_report.svg import Drawing, ticks
 
-__all__ = ["candidate_rows", "explain_winner", "exploration_sections", "pareto_chart"]
+__all__ = ["candidate_rows", "explain_winner", "exploration_sections", "pareto_chart", "predicted_only"]
 
 _WIDTH = 960
 _BLUE, _AMBER, _GREY = "#3f6fa8", "#c98a1b", "#cfd6dc"
@@ -20,7 +21,8 @@ def describe(candidate: Candidate) -> str:
     return (f"{choice['rows']} x {choice['cols']}, {candidate.config.vector_lanes} lanes, {choice['activation_kib']}"
             f" + {choice['weight_kib']} KiB, {choice['accumulator_depth']} sums, {choice['axi_data_width']} bit, "
             f"{choice['depthwise_streams']} streams"
-            + (f", {choice['dsp_percent']} % of the multipliers DSP blocks" if choice["dsp_percent"] < 100 else ""))
+            + (f", {candidate.config.dsp_budget} multipliers of the array in DSP blocks"
+               if candidate.config.dsp_budget < candidate.config.processing_elements else ""))
 
 
 def candidate_rows(candidates: list[Candidate]) -> list[list[str]]:
@@ -95,7 +97,7 @@ def explain_winner(exploration: Exploration, models: tuple[str, ...]) -> tuple[l
     usual = Candidate(winner.config, winner.area, winner.clock_mhz, evaluate(winner.config, models))
     steps = []
     for name, here, there, config in neighbours(winner.config):
-        other = estimate(config, exploration.board, None, "search")
+        other = estimate(config, exploration.board, exploration.dsp_budget, "search")
         if not other.misfit:
             other.networks = evaluate(config, models)
             if any(entry.cycles is None for entry in other.networks):
@@ -103,6 +105,13 @@ def explain_winner(exploration: Exploration, models: tuple[str, ...]) -> tuple[l
         steps.append({"parameter": name, "here": here, "there": there, "fps": None if other.misfit else other.fps / usual.fps,
                       "lut": other.area["lut"] - winner.area["lut"], "misfit": other.misfit})
     return operator_mix(winner.config, models), steps
+
+
+def predicted_only(exploration: Exploration, confirmed: dict) -> list[str]:
+    """A sentence for each finalist that may be better than the winner, but was not confirmed."""
+    return [f"Predicted only: {entry.config.name}, {describe(entry)}: {entry.fps:,.1f} inferences a second, "
+            f"{entry.area['lut']:,} LUT4, about {synthesis_time().minutes(entry.area['lut']):.0f} minutes to place and route."
+            for entry in exploration.ahead if entry.config.name not in confirmed]
 
 
 def _confirmed_row(name: str, entry: dict) -> list[str]:
@@ -127,10 +136,12 @@ def exploration_sections(exploration: Exploration, mix: list[dict], steps: list[
         first.blocks.append(f"Nothing fits. The smallest that was judged, {least.config.name}, {least.misfit}.")
     else:
         first.blocks.append(f"Chosen: {exploration.winner.config.name}, {describe(exploration.winner)}.")
+    if confirmed:
+        first.blocks += predicted_only(exploration, confirmed)
     first.blocks.append(Figure(pareto_chart(exploration), "Speed over area, predicted, with quickly compiled programs."))
     finalists = Section("Best configurations", 3, [
         "Predicted, with programs compiled in full. Names list rows x columns, columns for each lane, KiB of activations and "
-        "of weights, accumulator entries, bits of the bus, streams of column mode, percent of DSP blocks.",
+        "of weights, accumulator entries, bits of the bus, streams of column mode.",
         Table(head, candidate_rows(exploration.finalists))])
     presets = Section("Presets", 3, [Table(head, candidate_rows(exploration.presets))])
     sections = [first, finalists, presets]
