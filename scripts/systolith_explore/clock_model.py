@@ -10,7 +10,8 @@ import numpy as np
 __all__ = ["CLOCK_DATA", "ClockModel", "clock_model", "load_clock_data"]
 
 CLOCK_DATA = Path(__file__).with_name("clock_data.json")
-"""Routed designs, out of context on ECP5 speed grade 6: "name", "seed", "lut", "fmax_mhz" and "cpu_seconds" of the tools."""
+"""Routed designs, out of context on ECP5 speed grade 6: "name", "seed", "lut", "fmax_mhz" and "cpu_seconds" of the tools. For
+one that is "estimated" there is only nextpnr's estimate before routing, times what routing gained in the others."""
 
 
 def load_clock_data() -> list[dict]:
@@ -29,7 +30,8 @@ class ClockModel:
     Attributes
     ----------
     error : float
-        Largest relative error for a measured design that the fit leaves out; with two designs, the spread of them.
+        Largest relative error for a measured design that the fit leaves out, neither the smallest nor the largest: outside of
+        what was measured there is no stated error. With two designs, the spread of them.
     noise : float
         Largest relative difference of two seeds of one design; 0 if there is none with two.
     """
@@ -41,8 +43,9 @@ class ClockModel:
         points = [(float(np.mean([record["lut"] for record in group])),
                    float(np.mean([1000 / record["fmax_mhz"] for record in group]))) for group in designs.values()]
         self._fit = _line(points)
+        points.sort()
         if len(points) > 2:
-            left_out = ((_line(points[:index] + points[index + 1:]), point) for index, point in enumerate(points))
+            left_out = ((_line(points[:index] + points[index + 1:]), points[index]) for index in range(1, len(points) - 1))
             self.error = max(abs(period / (constant + slope * lut) - 1) for (constant, slope), (lut, period) in left_out)
         else:
             self.error = max(period for _, period in points) / min(period for _, period in points) - 1

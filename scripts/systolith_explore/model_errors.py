@@ -1,11 +1,11 @@
 """Compares the area and clock models with what was measured, and writes the tables of docs/explore.md."""
 
-import json
 from pathlib import Path
 
 from systolith_explore.area_measure import load_data
 from systolith_explore.area_model import CALIBRATION, RESOURCES, AreaModel, area_model
-from systolith_explore.clock_model import CLOCK_DATA, clock_model
+from systolith_explore.clock_model import clock_model, load_clock_data
+from systolith_explore.synthesis_time import synthesis_time
 from systolith_sim.figures import Figures, publish
 from systolith_spec.config import AcceleratorConfig
 
@@ -35,9 +35,9 @@ def area_errors(model: AreaModel, data: dict) -> Figures:
         rows.append([f"{config.rows} x {config.cols}, {config.vector_lanes} lanes", "yes" if known else "no", *cells])
     text = ", ".join(f"{_NAMES[resource]} {worst[resource]:.1%}" for resource in worst)
     summary = f"Largest error of designs that nothing was fitted to: {text}." if worst else (
-        "No design but those of the factors has been measured.")
+        "No design but those in the fit has been measured.")
     return Figures(name="area errors", summary=summary, rows=rows,
-                   header=["whole accelerator, ECP5", "sets factors",
+                   header=["whole accelerator, ECP5", "in the fit",
                            *(f"{_NAMES[name]}: predicted / measured" for name in RESOURCES)])
 
 
@@ -56,13 +56,23 @@ def part_errors(data: dict) -> Figures:
 
 
 def clock_errors() -> Figures:
-    """Routed designs: predicted and measured clock."""
-    records = json.loads(CLOCK_DATA.read_text())
-    rows = [[record["name"], f"{record['lut']:,}", f"{clock_model().predict(record['lut']):.1f}", f"{record['fmax_mhz']:.1f}",
-             _error(clock_model().predict(record["lut"]), record["fmax_mhz"])] for record in records]
-    return Figures(name="clock errors", summary=f"Stated error of the clock: {clock_model().error:.1%} "
-                   f"({'left-out designs' if len(records) > 2 else 'spread of the designs'}).", rows=rows,
-                   header=["routed, ECP5 speed grade 6", "LUT4", "predicted MHz", "measured MHz", "error"])
+    """Routed designs: predicted and measured clock, and time of the tools."""
+    records, model, law = load_clock_data(), clock_model(), synthesis_time()
+    rows = []
+    for record in records:
+        time = record.get("cpu_seconds")
+        rows.append([
+            f"{record['name']}{', estimated before routing' if record.get('estimated') else ''}", str(record["seed"]),
+            f"{record['lut']:,}", f"{model.predict(record['lut']):.1f}", f"{record['fmax_mhz']:.1f}",
+            _error(model.predict(record["lut"]), record["fmax_mhz"]), f"{law.minutes(record['lut']):.0f}",
+            f"{time / 60:.0f}" if time else ""])
+    how = "each but the ends left out in turn" if len({record["name"] for record in records}) > 2 else "spread of the designs"
+    noise = f"seeds of one design differ by up to {model.noise:.1%}; " if model.noise else ""
+    summary = (f"Stated error of the clock: {model.error:.1%} ({how}); {noise}time of the tools grows as "
+               f"LUT4^{law.exponent:.1f}.")
+    return Figures(name="clock errors", summary=summary, rows=rows,
+                   header=["routed, ECP5 speed grade 6", "seed", "LUT4", "predicted MHz", "measured MHz", "error",
+                           "predicted minutes", "measured minutes"])
 
 
 def main() -> None:
