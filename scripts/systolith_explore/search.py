@@ -114,6 +114,11 @@ class Exploration:
     dsp_budget: int | None = None
 
     @property
+    def least(self) -> Candidate:
+        """The smallest candidate, whether it fits or not."""
+        return min(self.candidates, key=lambda entry: entry.area["lut"])
+
+    @property
     def ahead(self) -> list[Candidate]:
         """Finalists that are predicted to be better than the winner."""
         usable = [entry for entry in self.finalists if entry.fps and entry.fps >= self.least_fps]
