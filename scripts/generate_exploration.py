@@ -33,11 +33,12 @@ def row(found: dict) -> list[str]:
     measured, measured_preset = confirmed.get(best["name"]), confirmed.get(preset["name"])
     lut = measured["area"]["lut"] if measured else best["area"]["lut"]
     clock = f"{best['clock_mhz']:.0f}" + (f" / {measured['clock_mhz']:.0f}" if measured else "")
-    factor = f"{best['fps'] / preset['fps']:.2f}"
+    factor = f"{best['fps'] / preset['fps']:.2f}" if preset["fps"] else ""
     if measured and measured_preset and "fps" in measured_preset:
         factor += f" / {measured['fps'] / measured_preset['fps']:.2f}"
     return [board.title, describe(AcceleratorConfig(**best["configuration"])), f"{lut:,} ({lut / board.capacity['lut']:.0%})",
-            clock, _speed(best["fps"], measured), _speed(preset["fps"], measured_preset), factor]
+            clock, _speed(best["fps"], measured),
+            _speed(preset["fps"], measured_preset) if preset["fps"] else _misfit(preset), factor]
 
 
 def notes(found: dict) -> list[str]:

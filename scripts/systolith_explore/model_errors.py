@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from systolith_explore.area_measure import load_data
+from systolith_explore.area_measure import PARTS, load_data
 from systolith_explore.area_model import CALIBRATION, RESOURCES, AreaModel, area_model
 from systolith_explore.clock_model import clock_model, load_clock_data
 from systolith_explore.synthesis_time import synthesis_time
@@ -25,6 +25,7 @@ def area_errors(model: AreaModel, data: dict) -> Figures:
     rows, worst = [], {}
     for record in data["designs"]:
         config = AcceleratorConfig(**record["config"])
+        lanes = f"{config.vector_lanes} lane{'s' if config.vector_lanes > 1 else ''}"
         prediction, known = model.predict(config), config.name in CALIBRATION
         cells = []
         for resource in RESOURCES:
@@ -32,7 +33,7 @@ def area_errors(model: AreaModel, data: dict) -> Figures:
             cells.append(f"{predicted:,} / {measured:,} ({_error(predicted, measured)})")
             if not known and measured:
                 worst[resource] = max(worst.get(resource, 0.0), abs(predicted / measured - 1))
-        rows.append([f"{config.rows} x {config.cols}, {config.vector_lanes} lanes", "yes" if known else "no", *cells])
+        rows.append([f"{config.rows} x {config.cols}, {lanes}", "yes" if known else "no", *cells])
     text = ", ".join(f"{_NAMES[resource]} {worst[resource]:.1%}" for resource in worst)
     summary = f"Largest error of designs that nothing was fitted to: {text}." if worst else (
         "No design but those in the fit has been measured.")
@@ -42,17 +43,20 @@ def area_errors(model: AreaModel, data: dict) -> Figures:
 
 
 def part_errors(data: dict) -> Figures:
-    """Parts: largest error of the fit."""
+    """Parts within whole accelerators: largest error in the fit and outside of it."""
     rows, model = [], AreaModel(data)
-    for part, records in data["parts"].items():
+    for part in PARTS:
         cells = []
         for resource in ("lut", "ff"):
-            errors = [abs(model.part(part, resource, AcceleratorConfig(**record["config"])) / record[resource] - 1)
-                      for record in records if record[resource] >= _LEAST]
-            cells.append(f"{max(errors, default=0.0):.1%}")
-        rows.append([f"`{part}`", len(records), *cells])
-    return Figures(name="part errors", summary=f"Largest error of a part of {_LEAST} or more, in the fit:", rows=rows,
-                   header=["part", "points", "LUT4", "flip-flops"])
+            for known in (True, False):
+                errors = [abs(model.part(part, resource, AcceleratorConfig(**record["config"])) / measured - 1)
+                          for record in data["designs"] if (record["config"]["name"] in CALIBRATION) == known
+                          and (measured := record["modules"][part][resource]) >= _LEAST]
+                cells.append(f"{max(errors):.1%}" if errors else "")
+        rows.append([f"`{part}`", *cells])
+    summary = f"Largest error of a part of {_LEAST} or more within these accelerators:"
+    return Figures(name="part errors", summary=summary, rows=rows,
+                   header=["part", "LUT4, in the fit", "LUT4, not in it", "flip-flops, in the fit", "flip-flops, not in it"])
 
 
 def clock_errors() -> Figures:
