@@ -59,9 +59,9 @@ class Bench:
         simulate(self.dut, testbench, timeout_cycles=timeout_cycles,
                  background=[*background, self._trace, self._count_beats, self.memory.reader(self.dut.axi)])
 
-    async def start(self, ctx, *, limit=0, watchdog=0, offset=PROGRAM):
-        for name, value in (("BASE", BASE), ("PROGRAM", offset), ("LIMIT", limit), ("WATCHDOG", watchdog),
-                            ("INTERRUPT", 1), ("CONTROL", START)):
+    async def start(self, ctx, *, limit=0, watchdog=0, offset=PROGRAM, writable=0):
+        for name, value in (("BASE", BASE), ("PROGRAM", offset), ("LIMIT", limit), ("WRITABLE", writable),
+                            ("WATCHDOG", watchdog), ("INTERRUPT", 1), ("CONTROL", START)):
             await self.host.write(ctx, name, value)
 
     async def wait(self, ctx):
@@ -227,20 +227,24 @@ def test_read_error_behind_the_end_is_ignored():
     bench.check_all_done(commands)
 
 
-@pytest.mark.parametrize("missing", [0, 1, 64, 100, 64 * 9, 64 * 10, 64 * 10 + 1])
-def test_limit(missing):
-    """LIMIT ends the program ``missing`` bytes before its end."""
+@pytest.mark.parametrize(("missing", "others"), [
+    *((missing, {}) for missing in (0, 1, 64, 100, 64 * 9, 64 * 10, 64 * 10 + 1)),
+    (0, {"writable": SIZE}), (64, {"writable": SIZE}), (0, {"guard": 0}), (64, {"guard": 0}), (64, {"guard": SIZE}),
+])
+def test_limit(missing, others):
+    """LIMIT, or WRITABLE with a LIMIT of ``guard``, ends the program ``missing`` bytes before its end."""
     commands = random_program(10, seed=2)
     length = 64 * 11
     limit = PROGRAM + length - missing
     bench = Bench()
     bench.place([*commands, END])
     lowest = BASE + PROGRAM + max(0, length - missing) // 64 * 64
+    ranges = {"limit": others["guard"], "writable": limit} if "guard" in others else {"limit": limit, **others}
     if missing:
-        run_failing(bench, ErrorCode.OUT_OF_RANGE, 15, address=lowest, limit=limit, clean=False)
+        run_failing(bench, ErrorCode.OUT_OF_RANGE, 15, address=lowest, **ranges, clean=False)
     else:
         async def testbench(ctx):
-            await bench.start(ctx, limit=limit)
+            await bench.start(ctx, **ranges)
             assert (await bench.wait(ctx))[0] == DONE
         bench.simulate(testbench)
     size = bench.config.axi_bytes
@@ -249,6 +253,31 @@ def test_limit(missing):
 
 def test_program_beyond_the_limit():
     run_failing(Bench(), ErrorCode.OUT_OF_RANGE, 15, address=BASE + PROGRAM, limit=64, clean=False)
+
+
+def test_ranges_are_those_of_the_start():
+    """BASE, LIMIT and WRITABLE may be written during a run: they count from the next start on."""
+    bench = Bench()
+    commands = random_program(20, seed=4)
+    bench.place([*commands, END])
+    given = (BASE, SIZE, 0x1240)
+
+    def ranges(ctx):
+        return tuple(ctx.get(port) for port in (bench.dut.base, bench.dut.limit, bench.dut.writable))
+
+    async def testbench(ctx):
+        await bench.start(ctx, limit=SIZE, writable=0x1240)
+        assert ranges(ctx) == given
+        for name, value in (("BASE", 0x1000), ("LIMIT", 64), ("WRITABLE", 0x4FC0)):
+            await bench.host.write(ctx, name, value)
+            assert ranges(ctx) == given and await bench.host.read(ctx, name) == value
+        assert await bench.wait(ctx) == (DONE, (ErrorCode.NONE, 0, 0), 0)
+        await bench.host.write(ctx, "CONTROL", START)
+        assert ranges(ctx) == (0x1000, 64, 0x4FC0)
+        assert (await bench.wait(ctx))[1][0] == ErrorCode.OUT_OF_RANGE
+
+    bench.simulate(testbench)
+    bench.check_all_done(commands)
 
 
 def test_watchdog():
@@ -325,6 +354,8 @@ def test_gives_up_draining_and_recovers():
             await ctx.tick()
             if ctx.get(bench.dut.irq):
                 break
+        else:
+            raise AssertionError("waits for the engine without end")
         status, error, _ = await bench.wait(ctx)
         assert (status, error[0]) == (FAILED, ErrorCode.WATCHDOG)
         assert ctx.get(bench.dut.abort)

@@ -63,5 +63,5 @@ def test_manifest_of_every_preset():
         assert width["m_axi_rdata"] == config.axi_data_width
         assert width["m_axi_wstrb"] == config.axi_bytes
         assert data["latencies"]["systolic_array"] >= config.rows
-        assert data["command_set"]["version"] == "0.2.0"
+        assert data["command_set"]["version"] == "0.3.0"
         json.dumps(data)

@@ -315,6 +315,7 @@ def test_error_response(response):
         (0, transfer(memory=4000, length=96), None),
         (1000, transfer(memory=100, length=0), 100),  # would be 2**24 bytes
         (0, transfer(memory=100, length=0), 100),
+        (0, transfer(memory=2**32 - 8, length=16), 2**32 - 8),  # would go on at 0
     ],
 )
 def test_limit(limit, fields, bad):

@@ -250,17 +250,29 @@ def test_error_response(response):
 
 
 @pytest.mark.parametrize(
-    ("limit", "fields", "bad"),
+    ("writable", "limit", "fields", "bad"),
     [
-        (1000, transfer(memory=900, length=100), None),
-        (1000, transfer(memory=900, length=101), 900),
-        (1000, transfer(memory=2**32 - 8, length=16), 2**32 - 8),
-        (1000, transfer(memory=0, length=100, count_1=20, memory_step_1=95), 950),
-        (1000, transfer(memory=100, length=0), 100),  # would be 2**24 bytes
+        (0, 1000, transfer(memory=900, length=100), None),
+        (0, 1000, transfer(memory=900, length=101), 900),
+        (0, 1000, transfer(memory=2**32 - 8, length=16), 2**32 - 8),
+        (0, 1000, transfer(memory=0, length=100, count_1=20, memory_step_1=95), 950),
+        (0, 1000, transfer(memory=100, length=0), 100),  # would be 2**24 bytes
+        (512, 1000, transfer(memory=512, length=488), None),
+        (512, 1000, transfer(memory=511, length=100), 511),
+        (512, 1000, transfer(memory=0, length=512), 0),
+        (512, 1000, transfer(memory=512, length=489), 512),
+        (512, 1000, transfer(memory=600, length=8, count_1=5, memory_step_1=2**32 - 40), 480),
+        (512, 1000, transfer(memory=520, length=8, count_2=2, memory_step_2=2**32 - 9), 511),
+        (512, 0, transfer(memory=512, length=100), None),
+        (512, 0, transfer(memory=511, length=1), 511),
+        (512, 0, transfer(memory=2**32 - 8, length=16), 2**32 - 8),  # would go on at 0
+        (1000, 1000, transfer(memory=999, length=1), 999),
+        (2000, 1000, transfer(memory=1500, length=1), 1500),
+        (2**32 - 1, 0, transfer(memory=2000, length=8), 2000),
     ],
 )
-def test_limit(limit, fields, bad):
-    """Nothing at or beyond the limit changes; abort makes the engine work again."""
+def test_limit(writable, limit, fields, bad):
+    """Nothing below the first writable byte, at or beyond the limit changes; abort makes the engine work again."""
     config = make_config()
     dut = StoreEngine(config=config)
     memory = AxiMemory(bytearray(4096), config=config, origin=BASE)
@@ -270,15 +282,17 @@ def test_limit(limit, fields, bad):
     async def testbench(ctx):
         ctx.set(dut.base, BASE)
         ctx.set(dut.limit, limit)
+        ctx.set(dut.writable, writable)
         await put(ctx, dut.command, [fields])
         for _ in range(300):
             await ctx.tick()
         assert ctx.get(dut.busy) == (bad is not None)
         ctx.set(dut.abort, 1)
         await ctx.tick().until(~dut.busy)
-        assert not any(memory.data[limit:])
+        assert not any(memory.data[:writable]) and not any(memory.data[limit or len(memory.data):])
         ctx.set(dut.abort, 0)
         ctx.set(dut.limit, 0)
+        ctx.set(dut.writable, 2001)
         await put(ctx, dut.command, [transfer(memory=2001, length=40)])
         await ctx.tick().until(~dut.busy)
         assert memory.data[2001:2041] == source.contents[:40]

@@ -120,6 +120,7 @@ class Accelerator(Component):
                 component.base.eq(processor.base),
                 component.limit.eq(processor.limit),
             ]
+        m.d.comb += store.writable.eq(processor.writable)
         self._buffers(m, load, compute, vector, store)
         self._manager(m, processor, load, store)
         self._subordinate(m, processor)

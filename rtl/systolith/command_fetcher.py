@@ -40,7 +40,7 @@ class CommandFetcher(Component):
     start : ``In(1)``
         Start fetching (a pulse); only while ``idle``.
     base, program, limit : ``In(32)``
-        Registers BASE, PROGRAM and LIMIT, stable while not ``idle``.
+        Registers BASE and PROGRAM, and LIMIT or WRITABLE, whichever ends first; stable while not ``idle``.
     stop : ``In(1)``
         Level: request nothing more, drop everything that is still to come.
     idle : ``Out(1)``

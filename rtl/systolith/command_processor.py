@@ -91,8 +91,8 @@ class CommandProcessor(Component):
         The engines, indexed by ``Engine``.
     load_error, store_error : ``In(DmaError)``
         Errors of the DMA engines.
-    base, limit : ``Out(32)``
-        Registers BASE and LIMIT as they were at the start.
+    base, limit, writable : ``Out(32)``
+        Registers BASE, LIMIT and WRITABLE as they were at the start.
     abort : ``Out(1)``
         Level: the DMA engines drain and go idle.
     reset : ``Out(1)``
@@ -114,6 +114,7 @@ class CommandProcessor(Component):
             "store_error": In(DmaError),
             "base": Out(MEMORY_WIDTH),
             "limit": Out(MEMORY_WIDTH),
+            "writable": Out(MEMORY_WIDTH),
             "abort": Out(1),
             "reset": Out(1),
             "read_beat": In(1),
@@ -203,7 +204,7 @@ class CommandProcessor(Component):
             counters.run.eq(busy),
             fetcher.base.eq(self.base),
             fetcher.program.eq(registers.value_program),
-            fetcher.limit.eq(self.limit),
+            fetcher.limit.eq(self._fetch_limit(m)),
             fetcher.stop.eq(~running),
             fetcher.start.eq(fetch),
         ]
@@ -247,7 +248,9 @@ class CommandProcessor(Component):
             with m.State("IDLE"), m.If(strobes["start"]):
                 forget()
                 m.d.comb += counters.clear.eq(1)
-                m.d.sync += [busy.eq(1), self.base.eq(registers.value_base), self.limit.eq(registers.value_limit)]
+                m.d.sync += busy.eq(1)
+                for name in ("base", "limit", "writable"):
+                    m.d.sync += getattr(self, name).eq(getattr(registers, f"value_{name}"))
                 m.next = "PREPARE"
             with m.State("PREPARE"):
                 with m.If(failure.valid):
@@ -267,6 +270,13 @@ class CommandProcessor(Component):
                 with m.Elif(quiet | watchdog.expired):
                     m.d.sync += [busy.eq(0), done.eq(1)]
                     m.next = "IDLE"
+
+    def _fetch_limit(self, m):
+        """Registered: commands come from below what programs write, so that none is fetched that a program has made."""
+        fetch_limit = Signal(MEMORY_WIDTH)
+        guarded = self.writable.any() & (~self.limit.any() | (self.writable < self.limit))
+        m.d.sync += fetch_limit.eq(Mux(guarded, self.writable, self.limit))
+        return fetch_limit
 
     def _failure(self, m, fetch_error, busy, overflow, overflow_engine, abort, expired):
         """Registered: the error to report if the run stops now (``valid``: it must), and its engine."""

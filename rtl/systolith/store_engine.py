@@ -48,8 +48,8 @@ class StoreEngine(Component):
     abort : ``In(1)``
         Level: stop issuing, complete the bursts already issued, drop the commands (``busy`` falls), retire
         nothing.
-    base, limit : ``In(32)``
-        Registers BASE and LIMIT.
+    base, limit, writable : ``In(32)``
+        Registers BASE, LIMIT and WRITABLE.
     activation : ``Out(ActivationReadPort.Signature(config))``
         Source.
     axi : ``Out(axi_write_signature(config))``
@@ -71,6 +71,7 @@ class StoreEngine(Component):
                 "abort": In(1),
                 "base": In(MEMORY_WIDTH),
                 "limit": In(MEMORY_WIDTH),
+                "writable": In(MEMORY_WIDTH),
                 "activation": Out(ActivationReadPort.Signature(config)),
                 "axi": Out(axi_write_signature(config)),
                 "beat": Out(1),
@@ -105,6 +106,7 @@ class StoreEngine(Component):
         m.d.comb += [
             walker.base.eq(self.base),
             walker.limit.eq(self.limit),
+            walker.writable.eq(self.writable),
             walker.abort.eq(self.abort),
             splitter.abort.eq(self.abort),
             splitter.bursts.ready.eq(free & request.i.ready),

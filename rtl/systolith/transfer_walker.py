@@ -61,12 +61,14 @@ class TransferWalker(Component):
         Commands; counts must be at least 1. A length of 0 is out of range.
     base, limit : ``In(32)``
         Registers BASE (a multiple of 4096) and LIMIT (0: no limit); constant while busy.
+    writable : ``In(32)``
+        Only of "STORE": register WRITABLE, the lowest offset from ``base`` at which a run may begin; constant while busy.
     abort : ``In(1)``
         Drop everything and accept nothing.
     runs : ``Out(stream.Signature(run_layout(config)))``
         Runs in order; withdrawn only by ``abort``.
     out_of_range : ``Out(1)``
-        The next run is not inside ``[base, base + limit)``; the walker has stopped.
+        The next run is not inside ``[base + writable, base + limit)``; the walker has stopped.
     address : ``Out(32)``
         Memory address of that run.
     busy : ``Out(1)``
@@ -83,6 +85,7 @@ class TransferWalker(Component):
                 "command": In(stream.Signature(command_layout(name))),
                 "base": In(MEMORY_WIDTH),
                 "limit": In(MEMORY_WIDTH),
+                **({"writable": In(MEMORY_WIDTH)} if name == "STORE" else {}),
                 "abort": In(1),
                 "runs": Out(stream.Signature(run_layout(config))),
                 "out_of_range": Out(1),
@@ -189,17 +192,16 @@ class TransferWalker(Component):
         beat_log2 = exact_log2(config.axi_bytes)
         highest = Signal(MEMORY_WIDTH, reset_less=True)
         length_minus_1 = Signal(_length_width(config), reset_less=True)
-        limited = Signal(reset_less=True)
-        too_long = Signal(reset_less=True)
+        unfit = Signal(reset_less=True)
         remainder, borrow = Signal(MEMORY_WIDTH), Signal()
         # A run of no bytes would be one of 2**24: refused whatever the limit.
         empty = ~command.length.any()
+        # Without a limit the borrow makes it 2**32: no run goes on at offset 0, below what may be written.
         m.d.comb += Cat(remainder, borrow).eq(self.limit - command.length)
         with m.If(setup):
             m.d.sync += [
                 highest.eq(remainder),
-                too_long.eq(borrow | empty),
-                limited.eq(self.limit.any() | empty),
+                unfit.eq(empty | (borrow & self.limit.any())),
                 length_minus_1.eq(command.length - 1),
             ]
         run = checked.run
@@ -207,8 +209,9 @@ class TransferWalker(Component):
             offset[:BASE_ALIGNMENT_LOG2],
             (offset[BASE_ALIGNMENT_LOG2:] + self.base[BASE_ALIGNMENT_LOG2:])[:20],
         )
+        protected = offset < self.writable if self.name == "STORE" else 0
         m.d.comb += [
-            checked.bad.eq(limited & (too_long | (offset > highest))),
+            checked.bad.eq(unfit | (offset > highest) | protected),
             Cat(run.first, run.chunk).eq(address),
             run.end.eq(offset[:chunk_log2] + length_minus_1),
             # Lane 0 of a beat may lie before the run: its buffer address then does as well.

@@ -7,8 +7,8 @@ __all__ = ["ErrorCode", "ID_VALUE", "Register", "REGISTERS", "RegisterField", "V
 
 ID_VALUE = 0x53595354
 """ASCII "SYST"."""
-VERSION_VALUE = 0x0000_0200
-"""Version 0.1.0 of the command set and register map: major << 16 | minor << 8 | patch."""
+VERSION_VALUE = 0x0000_0300
+"""Version of the command set and register map: major << 16 | minor << 8 | patch."""
 
 
 class ErrorCode(IntEnum):
@@ -20,7 +20,7 @@ class ErrorCode(IntEnum):
     BAD_COMMAND = 3        # unknown opcode or field; ERROR_ADDRESS is the address of the command
     WATCHDOG = 4           # no engine retired a command for WATCHDOG cycles
     TOKEN_OVERFLOW = 5     # a token counter is full: the program is not well formed
-    OUT_OF_RANGE = 6       # a transfer outside [BASE, BASE + LIMIT), or of length 0; ERROR_ADDRESS is its address
+    OUT_OF_RANGE = 6       # beyond LIMIT, STORE below WRITABLE, command not below it, or length 0; ERROR_ADDRESS: where
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +83,8 @@ def _table() -> tuple[Register, ...]:
         ("LIMIT", 0x020, "rw", "Bytes from BASE that a program may touch; 0: no limit", ()),
         ("WATCHDOG", 0x024, "rw", "Cycles without a retired command until the run is stopped; 0: never", ()),
         ("INTERRUPT", 0x028, "rw", "Interrupt enable", (_field("enable", 0, 1, "raise irq while done is set"),)),
+        ("WRITABLE", 0x02C, "rw", "First byte offset from BASE that a program may write: a STORE below it is out of range, "
+                                    "and so are commands from it on; 0: both anywhere up to LIMIT", ()),
         ("CONFIG_ROWS", 0x040, "ro", "Array rows", ()),
         ("CONFIG_COLS", 0x044, "ro", "Array columns", ()),
         ("CONFIG_ACTIVATION", 0x048, "ro", "Activation buffer, bytes", ()),

@@ -1,6 +1,7 @@
 """Proofs about the AXI4 manager: read arbiter, runs, bursts, LOAD, STORE and the command fetcher."""
 
 from dataclasses import replace
+from functools import partial
 
 from amaranth import *
 from amaranth.utils import exact_log2
@@ -105,6 +106,11 @@ def _walker(bench, name="STORE", count_width=2):
     bench.drive(dut.command.valid, dut.abort, dut.runs.ready)
     m.d.comb += [dut.command.payload.eq(bench.free(512, "command")), dut.limit.eq(bench.constant(32, "limit")),
                  dut.base.eq(bench.constant(20, "base") << 12)]
+    writable = bench.constant(32, "writable") if name == "STORE" else 0
+    if name == "STORE":
+        m.d.comb += dut.writable.eq(writable)
+    # No limit: up to the end of the address space, so that no run goes on at offset 0.
+    limit = Mux(dut.limit == 0, 1 << 32, dut.limit)
     offered_stays(bench, dut.runs, name="runs", unless=dut.abort)
     # The lengths of the command that is under way and of the two before, whose last runs may still wait.
     lengths = [Signal(24, name=f"length_{index}") for index in range(3)]
@@ -116,10 +122,10 @@ def _walker(bench, name="STORE", count_width=2):
     most = 1 << (buffer_address_width(_SMALL) + 1)
     with m.If(dut.runs.valid):
         bench.check(Cat((bytes_of_run == length) | (length > most) for length in lengths).any())
-        bench.check((dut.limit == 0) | (offset + bytes_of_run <= dut.limit))
+        bench.check((offset >= writable) & (offset + bytes_of_run <= limit))
         bench.check((run.end >= run.first) & Cat(length != 0 for length in lengths).any())
     with m.If(dut.out_of_range):
-        refused = (dut.limit != 0) & (offset + bytes_of_run > dut.limit)
+        refused = (offset < writable) | (offset + bytes_of_run > limit)
         bench.check(refused | Cat((length == 0) | (length > most) for length in lengths).any())
 
 
@@ -193,6 +199,7 @@ def _store(bench):
     m = bench.m
     m.submodules.dut = dut = StoreEngine(config=_SMALL)
     _transfer_command(bench, dut)
+    m.d.comb += dut.writable.eq(_PAGE - 32 + bench.constant(6, "writable"))
     bench.drive(dut.abort, dut.axi.aw.ready, dut.axi.w.ready, dut.axi.b.valid, dut.activation.ready)
     bus = _Bus(bench, request=dut.axi.aw, name="aw")
     # The buffer answers each read after five cycles.
@@ -223,11 +230,12 @@ def _store(bench):
     m.d.sync += beats.eq(Mux(w_fire, Mux(dut.axi.w.payload.last, 0, beats + 1), beats))
     mine = w_fire & known & (data_number == choose)
     bench.check(~mine | (dut.axi.w.payload.last == (beats == length)))
-    # No byte outside [base, base + limit) is written.
+    # No byte outside [base + writable, base + limit) is written.
     offset = Signal(33)
     m.d.comb += offset.eq((address - dut.base + (beats << exact_log2(_BEAT)))[:32])
     for lane in range(_BEAT):
-        bench.check(~(mine & dut.axi.w.payload.strb[lane] & (dut.limit != 0)) | (offset + lane < dut.limit))
+        bench.check(~(mine & dut.axi.w.payload.strb[lane])
+                    | ((offset + lane >= dut.writable) & ((dut.limit == 0) | (offset + lane < dut.limit))))
 
 
 def _fetcher(bench):
@@ -264,8 +272,11 @@ PROOFS = [
           claim="bursts cover their run from the first byte to the last, none crosses 4 KiB (runs of up to 8 chunks)",
           mutant=Mutant(module="burst_splitter", text="last_burst.eq(left == 1)", replacement="last_burst.eq(left == 2)")),
     Proof(name="transfer_walker", module="transfer_walker", build=_walker, bound=6, slow=True, limit=300,
-          claim="no run leaves [BASE, BASE + LIMIT), only those that would are refused; lengths that fit are kept",
-          mutant=Mutant(module="transfer_walker", text="too_long.eq(borrow | empty)", replacement="too_long.eq(borrow)")),
+          claim="no run leaves [BASE + WRITABLE, BASE + LIMIT), only those that would are refused; lengths that fit are kept",
+          mutant=Mutant(module="transfer_walker", text="offset < self.writable", replacement="offset + 1 < self.writable")),
+    Proof(name="load_walker", module="transfer_walker", build=partial(_walker, name="LOAD"), bound=6, slow=True, limit=300,
+          claim="the same of LOAD, which has no WRITABLE",
+          mutant=Mutant(module="transfer_walker", text="unfit.eq(empty |", replacement="unfit.eq(")),
     Proof(name="load_engine", module="load_engine", build=_load, bound=14, reset=False, slow=True, limit=300,
           claim="AXI4 reads: requests stay, no burst crosses 4 KiB, no more in flight than configured, all beats taken",
           mutant=Mutant(module="load_engine", text="free & request.i.ready", replacement="request.i.ready")),
