@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 JOBS ?= 2
 export PYTHONHASHSEED := 0
 
-.PHONY: help setup demo test test-all lint formal docs benchmarks trend performance reports area-data model-errors exploration \
+.PHONY: help setup demo test test-all lint formal docs benchmarks trend performance reports area-data clock-data model-errors exploration \
 	scaling waves clean
 
 help: ## list the targets
@@ -54,11 +54,11 @@ performance: $(READY) ## measure and draw docs/performance.md (about ten minutes
 area-data: $(READY) ## measure what the area model is fitted to, where the Verilog has changed (about 20 minutes)
 	@$(BIN)/python -m systolith_explore.area_measure
 
+clock-data: $(READY) ## route what the clock model is fitted to, where no result is kept (up to half an hour)
+	@$(BIN)/python -m systolith_explore.clock_measure
+
 model-errors: $(READY) ## compare the models of `explore` with what was measured, in docs/explore.md
 	@$(BIN)/python -m systolith_explore.model_errors
-
-exploration: $(READY) ## what to build for MLPerf Tiny on three boards, in docs/explore.md (about ten minutes)
-	@$(BIN)/python scripts/generate_exploration.py
 
 waves: $(READY) ## draw docs/figures/tile.svg from a waveform of the RTL
 	@$(BIN)/python scripts/generate_waves.py
@@ -69,11 +69,20 @@ scaling: $(READY) ## draw docs/scaling.md: several cores that share one memory
 SYSTOLITH_MODELS ?= ../shared/models
 NETWORKS ?= pretrainedResnet_quant kws_ref_model vww_96_int8 ad01_int8
 CONFIG ?= small-8x8
+BUDGET ?= 60
 reports: $(READY) ## a report of each MLPerf Tiny network in build/reports, from runs on the RTL
 	@for network in $(NETWORKS); do \
 		$(BIN)/systolith run $(SYSTOLITH_MODELS)/$$network.tflite --config $(CONFIG) --json build/$$network.json && \
 		$(BIN)/systolith report build/$$network.json --out build/reports/$$network || exit 1; \
 	done
+
+exploration: $(READY) ## what to build for MLPerf Tiny on three boards, confirmed, in docs/explore.md (up to an hour)
+	@mkdir -p build/exploration
+	@for board in ulx3s-85f orangecrab-25f icebreaker; do \
+		$(BIN)/systolith explore $(NETWORKS:%=$(SYSTOLITH_MODELS)/%.tflite) --board $$board --budget $(BUDGET) \
+			--out build/exploration/$$board --json build/exploration/$$board.json || test $$board = icebreaker || exit 1; \
+	done
+	@$(BIN)/python scripts/generate_exploration.py build/exploration
 
 .PHONY: fuzz mutants coverage gates nightly
 $(VENV)/.fuzz: $(READY) requirements-fuzz.lock
@@ -93,7 +102,7 @@ gates: $(READY) ## synthesised netlists of each FPGA family run a network (half 
 	@$(BIN)/python -m systolith_sim.gates --record --json build/gates.json
 
 nightly: $(READY) ## random networks on every level, until interrupted
-	@$(BIN)/python -m systolith_sim.nightly
+	@$(BIN)/python -m systolith_sim.nightly --record --json build/nightly.json
 
 clean: ## remove the environment and everything built
 	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis

@@ -1,51 +1,71 @@
-"""Explores three boards for the MLPerf Tiny networks, and writes what to build into docs/explore.md."""
+"""Writes what to build for the MLPerf Tiny networks into docs/explore.md, from what `systolith explore --json` found."""
 
 import argparse
-import tempfile
-from concurrent.futures import ProcessPoolExecutor
+import json
+import shutil
 from pathlib import Path
 
 from systolith_boards.boards import BOARDS
 from systolith_explore.model_errors import PAGE
-from systolith_explore.presentation import describe, pareto_chart
-from systolith_explore.search import Exploration, explore
+from systolith_explore.presentation import describe
 from systolith_sim.figures import Figures, publish
-from systolith_sim.models import model_path
+from systolith_spec.config import AcceleratorConfig
 
-NETWORKS = ("pretrainedResnet_quant", "kws_ref_model", "vww_96_int8", "ad01_int8")
 TARGETS = ("ulx3s-85f", "orangecrab-25f", "icebreaker")
 
 
-def row(found: Exploration) -> list[str]:
+def _speed(predicted: float, confirmed: dict | None) -> str:
+    """Inferences a second: predicted / confirmed."""
+    return f"{predicted:,.0f} / {confirmed['fps']:,.0f}" if confirmed and "fps" in confirmed else f"{predicted:,.0f}"
+
+
+def _misfit(entry: dict) -> str:
+    return f"{entry['name']}: {entry['misfit']}"
+
+
+def row(found: dict) -> list[str]:
     """One board: what to build, and how far its preset is from that."""
-    preset = next(entry for entry in found.presets if entry.config.name == found.board.preset)
-    preset_text = f"{preset.fps:,.0f} ({preset.area['lut']:,} LUT4)" if preset.fps else preset.misfit
-    if found.winner is None:
-        least = min(found.candidates, key=lambda entry: entry.area["lut"])
-        return [found.board.title, f"nothing fits: the smallest {least.misfit}", "", "", "", preset_text, ""]
-    best = found.winner
-    factor = f"{best.fps / preset.fps:.2f}" if preset.fps else ""
-    return [found.board.title, describe(best), f"{best.area['lut']:,} ({best.area['lut'] / found.board.capacity['lut']:.0%})",
-            f"{best.clock_mhz:.0f}", f"{best.fps:,.0f}", preset_text, factor]
+    board, confirmed = BOARDS[found["board"]], found["confirmed"]
+    preset = next(entry for entry in found["presets"] if entry["name"] == board.preset)
+    if found["winner"] is None:
+        return [board.title, f"nothing fits: {_misfit(found['least'])}", "", "", "", _misfit(preset), ""]
+    best = found["winner"]
+    measured, measured_preset = confirmed.get(best["name"]), confirmed.get(preset["name"])
+    lut = measured["area"]["lut"] if measured else best["area"]["lut"]
+    clock = f"{best['clock_mhz']:.0f}" + (f" / {measured['clock_mhz']:.0f}" if measured else "")
+    factor = f"{best['fps'] / preset['fps']:.2f}" if preset["fps"] else ""
+    if measured and measured_preset and "fps" in measured_preset:
+        factor += f" / {measured['fps'] / measured_preset['fps']:.2f}"
+    return [board.title, describe(AcceleratorConfig(**best["configuration"])), f"{lut:,} ({lut / board.capacity['lut']:.0%})",
+            clock, _speed(best["fps"], measured),
+            _speed(preset["fps"], measured_preset) if preset["fps"] else _misfit(preset), factor]
+
+
+def notes(found: dict) -> list[str]:
+    """What was predicted to be better but not confirmed, or what the smallest consists of."""
+    title = BOARDS[found["board"]].title
+    if found["winner"] is None:
+        parts = sorted(found["least_parts"].items(), key=lambda entry: -entry[1])
+        return [f"{title}: LUT4s of the smallest by part: {', '.join(f'{name} {lut:,}' for name, lut in parts if lut >= 10)}."]
+    best = found["predicted"]
+    if not found["confirmed"] or best["name"] == found["winner"]["name"]:
+        return []
+    return [f"{title}: predicted only, too large to be confirmed in the time: {best['name']}, "
+            f"{describe(AcceleratorConfig(**best['configuration']))}, {best['area']['lut']:,} LUT4, "
+            f"{best['clock_mhz']:.0f} MHz, {best['fps']:,.0f} inferences a second."]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--budget", type=int, default=100)
-    parser.add_argument("--jobs", type=int, default=2)
-    arguments = parser.parse_args()
-    rows = []
-    with ProcessPoolExecutor(arguments.jobs) as executor, tempfile.TemporaryDirectory() as folder:
-        for name in TARGETS:
-            found = explore([model_path(network) for network in NETWORKS], BOARDS[name], executor, budget=arguments.budget,
-                            journal=Path(folder) / "journal")
-            rows.append(row(found))
-            if name == TARGETS[0]:
-                (PAGE.parent / "figures" / "explore.svg").write_text(f"{pareto_chart(found)}\n")
-    summary = (f"Predicted, {arguments.budget} proposals for each board; inferences a second are the geometric mean of "
-               "ResNet-8, DS-CNN, MobileNetV1 0.25 and the autoencoder.")
+    parser.add_argument("folder", type=Path, help="with BOARD.json and the pages in BOARD/ for each board")
+    folder = parser.parse_args().folder
+    results = [json.loads((folder / f"{name}.json").read_text()) for name in TARGETS]
+    summary = ("Predicted, or predicted / confirmed by synthesis, place and route and a run of each network on the RTL; "
+               "inferences a second are the geometric mean of ResNet-8, DS-CNN, MobileNetV1 0.25 and the autoencoder.")
     header = ["board", "what to build", "LUT4", "MHz", "inferences/s", "its preset", "times the preset"]
-    publish(Figures(name="boards", summary=summary, rows=rows, header=header), page=PAGE)
+    publish(Figures(name="boards", summary=summary, rows=[row(found) for found in results], header=header,
+                    notes=[note for found in results for note in notes(found)]), page=PAGE)
+    shutil.copyfile(folder / TARGETS[0] / "figures" / "00.svg", PAGE.parent / "figures" / "explore.svg")
 
 
 if __name__ == "__main__":

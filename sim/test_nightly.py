@@ -8,9 +8,11 @@ import pytest
 
 from systolith_golden.interpreter import run_outputs
 from systolith_sim import nightly
+from systolith_sim.cocotb_run import ToolMissingError
 from systolith_sim.nightly import CONFIGS, check_seed, compare, shrunk
 from systolith_sim.random_networks import random_graph, random_inputs
 from systolith_sim.tflite_writer import serialize_tflite
+from systolith_sim.workers import workers
 
 pytest.importorskip("tflite_micro", reason="the package tflite_micro, the independent reference, is not installed")
 
@@ -54,7 +56,25 @@ def test_a_failure_is_found_and_shrunk(monkeypatch):
 
 def test_command(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(nightly, "_LOG", tmp_path / "log.jsonl")
-    monkeypatch.setattr(sys, "argv", ["nightly", "--first", "2", "--count", "2", "--jobs", "1", "--rtl", "0"])
+    monkeypatch.setattr(sys, "argv", ["nightly", "--first", "2", "--count", "2", "--jobs", "1", "--rtl", "0",
+                                      "--json", str(tmp_path / "figures.json")])
     assert nightly.main() == 0
-    assert "2 networks" in capsys.readouterr().out
+    assert "2 random networks, seeds 2 to 3: 0 failures." in capsys.readouterr().out
     assert sorted(json.loads(line)["seed"] for line in (tmp_path / "log.jsonl").read_text().splitlines()) == [2, 3]
+    rows = json.loads((tmp_path / "figures.json").read_text())["rows"]
+    assert sum(row[1] for row in rows) == sum(row[4] for row in rows) == 2
+
+
+def test_workers_of_a_cluster(monkeypatch, tmp_path):
+    distributed = pytest.importorskip("dask.distributed", reason="Dask, the extra `cluster`, is not installed")
+    monkeypatch.setattr(nightly, "_LOG", tmp_path / "log.jsonl")
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster, \
+            workers(1, cluster.scheduler_address) as pool:
+        verdicts = nightly._check_all(iter([4]), 0, 2, pool, float("inf"))
+    assert [(verdict.seed, verdict.error) for verdict in verdicts] == [(4, "")]
+
+
+def test_a_cluster_needs_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask.distributed", None)
+    with pytest.raises(ToolMissingError, match=r"pip install systolith\[cluster\]"), workers(1, "tcp://nowhere:1"):
+        pass

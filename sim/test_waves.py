@@ -88,6 +88,18 @@ def test_view_has_groups_and_texts(tmp_path, image):
     assert "2 SLVERR" in (tmp_path / "w.responses.txt").read_text()
 
 
+def test_commands_for_surfer(tmp_path, image):
+    """Commands and names of signals that the dump has; a divider is one word."""
+    write_dump(tmp_path / "w.vcd", [0, 0])
+    prepare(tmp_path / "w.vcd", image, 1)
+    lines = (tmp_path / "w.sucl").read_text().splitlines()
+    assert {line.split()[0] for line in lines} == {"divider_add", "variable_add", "zoom_fit"}
+    assert lines[0] == "divider_add program" and "divider_add first_column_of_the_array" in lines and lines[-1] == "zoom_fit"
+    names = [line.split(maxsplit=1)[1] for line in lines if line.startswith("variable_add")]
+    assert {"decoded.load", "testbench.clk", "testbench.trace_retire"} < set(names) and len(set(names)) == len(names)
+    assert read_signals(tmp_path / "w.vcd", {name: name for name in names}).keys() == set(names)
+
+
 def test_other_formats_and_other_dumps(tmp_path, image):
     assert prepare(tmp_path / "w.fst", image, 1) is None
     (tmp_path / "w.vcd").write_text("$timescale 1 ns $end\n$var wire 1 ! a $end\n$enddefinitions $end\n#0\n0!\n")

@@ -214,12 +214,8 @@ class CommandFetcher(Component):
         accepted = Signal()
         forwarded = Signal()
         ready = Cat(port.ready for port in self.beats)
-        # An engine neither waits for itself nor signals itself.
-        sane, bad = Signal(), Signal()
         m.d.comb += [
-            bad.eq(beat.unknown | (beat.target & beat.tokens).any()),
-            sane.eq(~beat.stop & ~bad),
-            accepted.eq(sane & (beat.target & ready).any()),
+            accepted.eq((beat.target & ready).any()),
             forwarded.eq(s1.valid & ~discard & accepted),
             used.eq(s1.valid & (discard | accepted)),
             self.error.address.eq(command_address),
@@ -241,13 +237,13 @@ class CommandFetcher(Component):
                 fail(ErrorCode.READ_RESPONSE, beat.resp)
             with m.Elif(beat.stop):
                 m.d.sync += [self.ended.eq(1), discard.eq(1)]
-            with m.Elif(bad):
+            with m.Elif(beat.bad):
                 fail(ErrorCode.BAD_COMMAND)
         with m.Elif(~discard & exhausted & (room == self.prefetch_beats)):
             fail(ErrorCode.OUT_OF_RANGE)
         for engine in Engine:
             m.d.comb += [
-                self.beats[engine].valid.eq(s1.valid & ~discard & sane & beat.target[engine]),
+                self.beats[engine].valid.eq(s1.valid & ~discard & beat.target[engine]),
                 self.beats[engine].payload.eq(beat.data),
             ]
         return used
@@ -255,20 +251,19 @@ class CommandFetcher(Component):
     def _decode(self, m, fetched):
         """Stage 1: the stream of beats, with their command's engine (one-hot) and whether they are its last.
 
-        Of the first beat of a command: whether it is ``unknown`` and the ``tokens`` it waits for or gives. ``stop``:
-        END or no data.
+        A beat goes to no engine if it is the first of a ``bad`` command, or with ``stop``: END or no data.
         """
         beats = COMMAND_BYTES // self.config.axi_bytes
         layout = data.StructLayout({
             **{name: field.shape for name, field in fetched.payload.shape()},
-            "last": 1, "stop": 1, "unknown": 1, "target": len(Engine), "tokens": len(Engine),
+            "last": 1, "stop": 1, "bad": 1, "target": len(Engine),
         })
         m.submodules.s1 = s1 = HeadBuffer(shape=layout)
         position = Signal(range(beats))
         first = Signal()
         header = Signal(_HEADER)
         target, held_target = Signal(len(Engine)), Signal(len(Engine))
-        known = Signal()
+        known, bad = Signal(), Signal()
         m.d.comb += [first.eq(position == 0), header.as_value().eq(fetched.payload.data[:32])]
         with m.Switch(header.opcode):
             for command in COMMANDS:
@@ -277,15 +272,17 @@ class CommandFetcher(Component):
                         m.d.comb += [target.eq(1 << command.engine), known.eq(1)]
         space = command_layout("LOAD")["space"]
         no_space = target[Engine.LOAD] & fetched.payload.data.bit_select(space.offset, space.width).all()
+        # An engine neither waits for itself nor signals itself.
+        itself = (target & (header.wait | header.signal)).any()
         m.d.comb += [
+            bad.eq(first & (~known | no_space | itself)),
             s1.i.valid.eq(fetched.valid),
             fetched.ready.eq(s1.i.ready),
             *(s1.i.payload[name].eq(fetched.payload[name]) for name, _ in fetched.payload.shape()),
             s1.i.payload.last.eq(position == beats - 1),
             s1.i.payload.stop.eq((first & (header.opcode == int(Opcode.END))) | fetched.payload.resp[1]),
-            s1.i.payload.unknown.eq(first & (~known | no_space)),
-            s1.i.payload.target.eq(Mux(first, target, held_target)),
-            s1.i.payload.tokens.eq(Mux(first, header.wait | header.signal, 0)),
+            s1.i.payload.bad.eq(bad),
+            s1.i.payload.target.eq(Mux(bad | fetched.payload.resp[1], 0, Mux(first, target, held_target))),
         ]
         with m.If(fetched.valid & fetched.ready):
             m.d.sync += [

@@ -156,7 +156,8 @@ class EngineQueue(Component):
                 read_index.eq(Mux(read_index == depth - 1, 0, read_index + 1)),
                 position.eq(position + 1),
             ]
-        m.d.sync += unread.eq(unread + write - s0_read)
+        # `write` comes late, here and below: it chooses between two sums.
+        m.d.sync += unread.eq(Mux(write, unread + ~s0_read, unread - s0_read))
 
         s1_valid = Signal()
         s2_valid = Signal()
@@ -171,7 +172,7 @@ class EngineQueue(Component):
             with m.If(place[-1]):
                 m.d.sync += complete.eq(1)
         # The slot of a beat is free once the beat has left the block RAM.
-        m.d.sync += stored.eq(stored + write - s2_valid)
+        m.d.sync += stored.eq(Mux(write, stored + ~s2_valid, stored - s2_valid))
         with m.If(s2_valid):
             m.d.sync += full.eq(0)
         with m.Elif(write):

@@ -100,7 +100,7 @@ class ParameterLoader(Component):
                 scale_phase.eq(0),
                 entry.eq(0),
                 lane.eq(Mux(start_both, ~Const(0, lanes), 1)),
-                left.eq(Mux(start_both, groups, start.channels) - 1),
+                left.eq(Mux(start_both, groups - 1, start.channels - 1)),
                 word.eq(start.bias_base),
             ]
         with m.Elif(walking):

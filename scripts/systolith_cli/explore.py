@@ -1,7 +1,5 @@
 """`systolith explore`: the accelerator that runs a set of networks best on a board."""
 
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +12,7 @@ from systolith_cli.errors import UserError, guarded
 from systolith_cli.options import JsonOption, SeedOption
 from systolith_cli.output import Activities, console, write_json
 from systolith_compiler.tflite_reader import read_tflite
+from systolith_sim.workers import workers
 
 if TYPE_CHECKING:
     from systolith_explore.search import Exploration
@@ -21,20 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["explore"]
 
 
-def _executor(jobs: int, cluster: str | None) -> AbstractContextManager[Executor]:
-    """Local processes, or the workers of a Dask cluster."""
-    if cluster is None:
-        return ProcessPoolExecutor(jobs)
-    try:
-        from dask.distributed import Client
-    except ImportError:
-        raise UserError("--cluster needs Dask: pip install systolith[cluster]") from None
-    return Client(cluster).get_executor()
-
-
 def _show(screen: Console, title: str, found: "Exploration", confirmed: dict) -> None:
     """Table of the best, and what was measured."""
-    from systolith_explore.presentation import candidate_rows
+    from systolith_explore.presentation import candidate_rows, predicted_only
 
     table = Table(title=title)
     for column in ("configuration", "LUT4", "FF", "DSP", "BRAM", "MHz", "per second"):
@@ -45,6 +33,8 @@ def _show(screen: Console, title: str, found: "Exploration", confirmed: dict) ->
     for name, entry in confirmed.items():
         screen.print(f"confirmed {name}: " + (entry.get("misfit") or (
             f"{entry['fps']:,.1f} per second at {entry['clock_mhz']:.1f} MHz, {entry['area']['lut']:,} LUT4")))
+    for sentence in predicted_only(found, confirmed) if confirmed else ():
+        screen.print(sentence)
 
 
 @guarded
@@ -59,6 +49,8 @@ def explore(
                                                     )] = None,
     confirm: Annotated[bool, typer.Option(help="Synthesise the winner and its rival among the presets, and run every network "
                                           "on their RTL.")] = True,
+    confirm_minutes: Annotated[float, typer.Option(min=1, metavar="MINUTES", help="Time for that; what takes longer to place "
+                                                   "and route, by a law fitted to measured runs, is predicted only.")] = 25,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for pages, configuration and the journal "
                                       "from which an interrupted search goes on.")] = Path("build/explore"),
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Local processes.")] = 2,
@@ -72,10 +64,12 @@ def explore(
 
     Example: [dim]systolith explore net.tflite --board ulx3s-85f --budget 100 --no-confirm[/dim]
     """
+    from systolith_explore.area_model import area_model
     from systolith_explore.confirm import confirm_best
     from systolith_explore.presentation import explain_winner, exploration_sections
     from systolith_explore.search import OBJECTIVES
     from systolith_explore.search import explore as search
+    from systolith_explore.synthesis_time import synthesis_time
     from systolith_report.page import write_pages
 
     if objective not in OBJECTIVES:
@@ -87,12 +81,13 @@ def explore(
     screen = console(json)
     out.mkdir(parents=True, exist_ok=True)
     text = f"exploring for {board}"
-    with Activities(screen, text) as activities, _executor(jobs, cluster) as executor:
-        found = search(models, BOARDS[board], executor, objective=objective, budget=budget, dsp_budget=dsp, least_fps=least_fps,
-                       journal=out / "study.journal", seed=seed,
-                       progress=lambda fraction, what: activities.update(0, fraction, f"{text}: {what}"))
+    with Activities(screen, text) as activities, workers(jobs, cluster) as executor:
+        found = search(
+            models, BOARDS[board], executor, objective=objective, budget=budget, dsp_budget=dsp, least_fps=least_fps,
+            most_lut=synthesis_time().most_luts(confirm_minutes) if confirm else None, journal=out / "study.journal", seed=seed,
+            progress=lambda fraction, what: activities.update(0, fraction, f"{text}: {what}"))
         confirmed = confirm_best(found, models, out / "synthesis", lambda what: activities.update(
-            0, 0.95, f"{text}: {what}")) if confirm and found.winner else {}
+            0, 0.95, f"{text}: {what}"), confirm_minutes, jobs) if confirm and found.winner else {}
     paths = tuple(str(model.resolve()) for model in models)
     mix, steps = explain_winner(found, paths) if found.winner else ([], [])
     title = f"{', '.join(model.stem for model in models)} on {board}"
@@ -104,8 +99,11 @@ def explore(
     write_json(json, {
         "board": board, "objective": objective, "models": [model.stem for model in models], "judged": len(found.candidates),
         "least_fps": found.least_fps, "winner": found.winner.to_json() if found.winner else None,
+        "predicted": found.predicted.to_json() if found.predicted else None,
+        "least": found.least.to_json(),
+        "least_parts": {part: round(sizes["lut"]) for part, sizes in area_model().predict(found.least.config).parts.items()},
         "finalists": [entry.to_json() for entry in found.finalists], "presets": [entry.to_json() for entry in found.presets],
         "pareto": [entry.to_json() for entry in found.pareto], "operator_mix": mix, "steps": steps, "confirmed": confirmed})
     if found.winner is None:
-        least = min(found.candidates, key=lambda entry: entry.area["lut"])
-        raise UserError(f"Nothing fits {board}: the smallest that was judged {least.misfit}")
+        raise UserError(f"Nothing fits {board}: the smallest that was judged {found.least.misfit}; {out / 'report.html'} lists "
+                        "its parts")

@@ -27,7 +27,8 @@ from systolith.vector_engine import VectorEngine
 from systolith.verilog import to_verilog
 from systolith.weight_buffer import WeightBuffer
 from systolith_boards.hierarchy import Resources
-from systolith_boards.synthesis import measure_area
+from systolith_boards.synthesis import SynthesisError, measure_area
+from systolith_cli.synth import synthesise_config
 from systolith_explore.space import build_config
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.presets import preset
@@ -52,7 +53,7 @@ _WIDE = {"rows": 12, "cols": 12, "lane_share": 1, "activation_kib": 128, "weight
 _POINTS: dict[str, tuple[dict, ...]] = {
     "vector": (_BASE, {**_BASE, "lane_share": 4}, {**_BASE, "lane_share": 4, "units": (0, 0, 0)},
                {**_BASE, "units": (0, 1, 0)}, {**_BASE, "units": (1, 1, 0)}),
-    "compute": (_BASE, {**_BASE, "dsp_percent": 0}, {**_BASE, "depthwise_streams": 0}, {**_BASE, "rows": 8},
+    "compute": (_BASE, {**_BASE, "dsp_budget": 0}, {**_BASE, "depthwise_streams": 0}, {**_BASE, "rows": 8},
                 {**_BASE, "cols": 8}),
     "activation_buffer": (_BASE, _LARGE, _WIDE),
     "weight_buffer": (_BASE, _LARGE, _WIDE),
@@ -62,9 +63,12 @@ _POINTS: dict[str, tuple[dict, ...]] = {
     "arbiter": (_BASE, _LARGE),
     "processor": (_BASE, {**_BASE, "counters": 0}),
 }
-# Whole accelerators: the presets set the factors of the parts, the others are only predicted.
-_DESIGNS = ("tiny-4x4", "small-8x8", {**_BASE, "rows": 6, "cols": 6, "depthwise_streams": 2},
-            {**_BASE, "rows": 8, "cols": 4, "lane_share": 4, "units": (0, 1, 1)})
+# Whole accelerators: the presets are part of the fit, the others are only predicted.
+_DESIGNS = ("tiny-4x4", "small-8x8",
+            {**_WIDE, "lane_share": 3},
+            {**_BASE, "rows": 6, "cols": 6, "depthwise_streams": 2},
+            {**_BASE, "rows": 8, "cols": 4, "lane_share": 4, "units": (0, 1, 1)},
+            {**_WIDE, "rows": 16, "cols": 16, "lane_share": 2, "dsp_budget": 96})
 
 
 def load_data() -> dict:
@@ -80,7 +84,7 @@ def _config(point: str | dict) -> AcceleratorConfig:
     counters = choice.pop("counters", 1)
     name = "-".join(map(str, choice.values())) + f"-{residual}{pooling}{softmax}{counters}"
     config = build_config(name, choice, residual_add=bool(residual), pooling=bool(pooling), softmax=bool(softmax))
-    return replace(config, multiplier_style="ecp5", engine_counters=bool(counters))
+    return replace(config, multiplier_style="ecp5", engine_counters=bool(counters), dsp_budget=choice.get("dsp_budget", 4096))
 
 
 def design_points() -> Iterator[tuple[str, AcceleratorConfig]]:
@@ -104,6 +108,17 @@ def _measure(text: str, top: str) -> dict[str, dict[str, int]]:
     return {"total": asdict(sum(sums.values(), Resources())), "modules": {name: asdict(sums[name]) for name in sorted(sums)}}
 
 
+def _kept(config: AcceleratorConfig) -> dict | None:
+    """What `systolith synth` found and keeps, as `_measure` gives it."""
+    with tempfile.TemporaryDirectory(prefix="systolith_") as folder:
+        try:
+            report = synthesise_config(config, "ulx3s-85f", Path(folder), 1, lambda what, fraction: None, cached_only=True)
+        except SynthesisError:
+            return None
+    rows = {row.pop("module"): row for row in report.hierarchy}
+    return {"total": rows["systolith"], "modules": {part: rows[part] for part in PARTS}}
+
+
 def _write(data: dict) -> None:
     """One record a line."""
     parts = ",\n".join(f'  "{name}": [\n' + ",\n".join("   " + json.dumps(record) for record in records) + "\n  ]"
@@ -121,28 +136,12 @@ def _record(part: str, config: AcceleratorConfig) -> None:
     if any(record["config"]["name"] == config.name and record["verilog"] == digest for record in records):
         return
     begin = time.monotonic()
-    measured = _measure(text, part or "systolith")
+    measured = (None if part else _kept(config)) or _measure(text, part or "systolith")
     data = load_data()  # another process may have added something
     records = data["parts"][part] if part else data["designs"]
     _replace(records, {"config": config.as_dict(), "verilog": digest, **(measured["total"] if part else measured)})
     _write(data)
     print(f"{part or 'whole'} {config.name}: {measured['total']}, {time.monotonic() - begin:.0f} s", flush=True)
-
-
-def _add(data: dict, paths: list[Path]) -> None:
-    """Take over what `systolith synth --json` measured, out of context: the whole and its parts."""
-    for path in paths:
-        synthesis = json.loads(path.read_text())
-        config = AcceleratorConfig(**synthesis["configuration"])
-        if synthesis["mode"] != "out-of-context" or not synthesis["device"].startswith("LFE5U"):
-            raise SystemExit(f"{path} must be an out-of-context synthesis for ECP5")
-        rows = {row["module"]: {key: row[key] for key in ("lut", "ff", "dsp", "bram")} for row in synthesis["hierarchy"]}
-        common = {"config": config.as_dict(), "verilog": "from a whole accelerator"}
-        whole = {key: synthesis[key] for key in ("lut", "ff", "dsp", "bram")}
-        for part, records in data["parts"].items():
-            _replace(records, {**common, **rows[part]})
-        _replace(data["designs"], {**common, "total": whole, "modules": {part: rows[part] for part in PARTS}})
-    _write(data)
 
 
 def _replace(records: list[dict], record: dict) -> None:
@@ -153,13 +152,8 @@ def _replace(records: list[dict], record: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after this time")
-    parser.add_argument("--add", type=Path, nargs="*", default=[], metavar="SYNTH.json",
-                        help="take over what `systolith synth --config ... --json` measured, and stop")
     parser.add_argument("--parts", action="store_true", help="no whole accelerators")
     arguments = parser.parse_args()
-    if arguments.add:
-        _add(load_data(), arguments.add)
-        return
     begin = time.monotonic()
     for part, config in design_points():
         if time.monotonic() - begin < arguments.seconds and (part or not arguments.parts):

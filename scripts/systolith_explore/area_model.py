@@ -1,8 +1,9 @@
 """Predicts LUT4s, flip-flops, multipliers, block RAMs and clock of a configuration, without synthesis.
 
 Each part of the top level is a sum of terms (a constant, one for each lane, for each processing element, ...) whose weights,
-none of them negative, are fitted to measured parts; block RAM is counted from widths and depths. In a whole accelerator
-yosys optimises across the borders of parts: one factor for each resource, fitted to the presets, stands for that.
+none of them negative, are fitted to measured parts; block RAM is counted from widths and depths. Parts were synthesised by
+themselves and within whole accelerators, where yosys optimises across their borders: the former are multiplied by the ratio of
+the two for the one accelerator of which there are both.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ __all__ = ["CALIBRATION", "RESOURCES", "AreaModel", "Prediction", "area_model", 
 RESOURCES = ("lut", "ff", "dsp", "bram")
 _BLOCK_BITS = 18 * 1024
 CALIBRATION = ("tiny-4x4", "small-8x8")
-"""Whole accelerators that set the factors."""
+"""Whole accelerators whose parts the fit knows."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def terms(config: AcceleratorConfig) -> dict[str, list[float]]:
                           wide_weight_blocks],
         "parameter_buffer": [1.0, beat, _blocks(64, config.parameter_bytes // 8)],
         "compute": [1.0, config.rows, config.cols, blocks, config.processing_elements - blocks, column_mode,
-                    column_mode * config.rows, config.rows * turns, 2 * config.cols * _blocks(32, config.accumulator_depth)],
+                    column_mode * config.rows, config.rows * turns, 2 * config.cols * _blocks(32, config.accumulator_depth),
+                    max(0, config.depthwise_streams - 1) * _blocks(8 * word, config.line_depth)],
         "vector": [1.0, lanes, config.pooling, config.residual_add, config.softmax, lanes * config.pooling,
                    lanes * config.residual_add, word * turns * config.pooling],
     }
@@ -77,30 +79,39 @@ class AreaModel:
     """
 
     def __init__(self, data: dict):
+        designs = [record for record in data["designs"] if record["config"]["name"] in CALIBRATION]
         self._weights: dict[tuple[str, str], np.ndarray] = {}
         for part in PARTS:
-            records = data["parts"].get(part, [])
-            if not records:
+            alone = data["parts"].get(part, [])
+            if not alone:
                 raise ValueError(f"Area data must hold measurements of {part!r}: make area-data")
-            rows = np.array([terms(AcceleratorConfig(**record["config"]))[part] for record in records], float)
+            inside = [{"config": record["config"], **record["modules"][part]} for record in designs]
+            configs = [AcceleratorConfig(**record["config"]) for record in (*alone, *inside)]
+            rows = np.array([terms(config)[part] for config in configs], float)
             for resource in RESOURCES:
-                self._weights[part, resource] = _fit(rows, np.array([record[resource] for record in records], float))
-        self._factors = dict.fromkeys(RESOURCES, 1.0)
-        known = [record for record in data["designs"] if record["config"]["name"] in CALIBRATION]
-        for resource in ("lut", "ff") if known else ():
-            ratios = [record["total"][resource] / getattr(self.predict(AcceleratorConfig(**record["config"])), resource)
-                      for record in known]
-            self._factors[resource] = float(np.mean(ratios))
+                factor = _factor(alone, inside, resource)
+                measured = [factor * record[resource] for record in alone] + [record[resource] for record in inside]
+                self._weights[part, resource] = _fit(rows, np.array(measured, float))
 
     def part(self, part: str, resource: str, config: AcceleratorConfig) -> float:
-        """A resource of one part by itself, without the factor."""
+        """A resource of one part in a whole accelerator."""
         return float(self._weights[part, resource] @ terms(config)[part])
 
     def predict(self, config: AcceleratorConfig) -> Prediction:
         """Resources of a configuration with the multipliers of an ECP5."""
-        parts = {part: {resource: self._factors[resource] * self.part(part, resource, config)
-                        for resource in RESOURCES} for part in PARTS}
+        parts = {part: {resource: self.part(part, resource, config) for resource in RESOURCES} for part in PARTS}
         return Prediction(*(round(sum(part[resource] for part in parts.values())) for resource in RESOURCES), parts)
+
+
+def _factor(alone: list[dict], inside: list[dict], resource: str) -> float:
+    """A part in a whole accelerator beside the same one by itself, where both were measured."""
+    hardware = {_hardware(record): record[resource] for record in alone}
+    ratios = [record[resource] / hardware[_hardware(record)] for record in inside if hardware.get(_hardware(record))]
+    return float(np.mean(ratios)) if ratios else 1.0
+
+
+def _hardware(record: dict) -> str:
+    return repr(sorted((key, value) for key, value in record["config"].items() if key != "name"))
 
 
 def _fit(rows: np.ndarray, measured: np.ndarray) -> np.ndarray:

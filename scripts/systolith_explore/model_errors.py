@@ -1,11 +1,11 @@
 """Compares the area and clock models with what was measured, and writes the tables of docs/explore.md."""
 
-import json
 from pathlib import Path
 
-from systolith_explore.area_measure import load_data
+from systolith_explore.area_measure import PARTS, load_data
 from systolith_explore.area_model import CALIBRATION, RESOURCES, AreaModel, area_model
-from systolith_explore.clock_model import CLOCK_DATA, clock_model
+from systolith_explore.clock_model import clock_model, load_clock_data
+from systolith_explore.synthesis_time import synthesis_time
 from systolith_sim.figures import Figures, publish
 from systolith_spec.config import AcceleratorConfig
 
@@ -25,6 +25,7 @@ def area_errors(model: AreaModel, data: dict) -> Figures:
     rows, worst = [], {}
     for record in data["designs"]:
         config = AcceleratorConfig(**record["config"])
+        lanes = f"{config.vector_lanes} lane{'s' if config.vector_lanes > 1 else ''}"
         prediction, known = model.predict(config), config.name in CALIBRATION
         cells = []
         for resource in RESOURCES:
@@ -32,37 +33,50 @@ def area_errors(model: AreaModel, data: dict) -> Figures:
             cells.append(f"{predicted:,} / {measured:,} ({_error(predicted, measured)})")
             if not known and measured:
                 worst[resource] = max(worst.get(resource, 0.0), abs(predicted / measured - 1))
-        rows.append([f"{config.rows} x {config.cols}, {config.vector_lanes} lanes", "yes" if known else "no", *cells])
+        rows.append([f"{config.rows} x {config.cols}, {lanes}", "yes" if known else "no", *cells])
     text = ", ".join(f"{_NAMES[resource]} {worst[resource]:.1%}" for resource in worst)
     summary = f"Largest error of designs that nothing was fitted to: {text}." if worst else (
-        "No design but those of the factors has been measured.")
+        "No design but those in the fit has been measured.")
     return Figures(name="area errors", summary=summary, rows=rows,
-                   header=["whole accelerator, ECP5", "sets factors",
+                   header=["whole accelerator, ECP5", "in the fit",
                            *(f"{_NAMES[name]}: predicted / measured" for name in RESOURCES)])
 
 
 def part_errors(data: dict) -> Figures:
-    """Parts: largest error of the fit."""
+    """Parts within whole accelerators: largest error in the fit and outside of it."""
     rows, model = [], AreaModel(data)
-    for part, records in data["parts"].items():
+    for part in PARTS:
         cells = []
         for resource in ("lut", "ff"):
-            errors = [abs(model.part(part, resource, AcceleratorConfig(**record["config"])) / record[resource] - 1)
-                      for record in records if record[resource] >= _LEAST]
-            cells.append(f"{max(errors, default=0.0):.1%}")
-        rows.append([f"`{part}`", len(records), *cells])
-    return Figures(name="part errors", summary=f"Largest error of a part of {_LEAST} or more, in the fit:", rows=rows,
-                   header=["part", "points", "LUT4", "flip-flops"])
+            for known in (True, False):
+                errors = [abs(model.part(part, resource, AcceleratorConfig(**record["config"])) / measured - 1)
+                          for record in data["designs"] if (record["config"]["name"] in CALIBRATION) == known
+                          and (measured := record["modules"][part][resource]) >= _LEAST]
+                cells.append(f"{max(errors):.1%}" if errors else "")
+        rows.append([f"`{part}`", *cells])
+    summary = f"Largest error of a part of {_LEAST} or more within these accelerators:"
+    return Figures(name="part errors", summary=summary, rows=rows,
+                   header=["part", "LUT4, in the fit", "LUT4, not in it", "flip-flops, in the fit", "flip-flops, not in it"])
 
 
 def clock_errors() -> Figures:
-    """Routed designs: predicted and measured clock."""
-    records = json.loads(CLOCK_DATA.read_text())
-    rows = [[record["name"], f"{record['lut']:,}", f"{clock_model().predict(record['lut']):.1f}", f"{record['fmax_mhz']:.1f}",
-             _error(clock_model().predict(record["lut"]), record["fmax_mhz"])] for record in records]
-    return Figures(name="clock errors", summary=f"Stated error of the clock: {clock_model().error:.1%} "
-                   f"({'left-out designs' if len(records) > 2 else 'spread of the designs'}).", rows=rows,
-                   header=["routed, ECP5 speed grade 6", "LUT4", "predicted MHz", "measured MHz", "error"])
+    """Routed designs: predicted and measured clock, and time of the tools."""
+    records, model, law = load_clock_data(), clock_model(), synthesis_time()
+    rows = []
+    for record in records:
+        time = record.get("cpu_seconds")
+        rows.append([
+            f"{record['name']}{', estimated before routing' if record.get('estimated') else ''}", str(record["seed"]),
+            f"{record['lut']:,}", f"{model.predict(record['lut']):.1f}", f"{record['fmax_mhz']:.1f}",
+            _error(model.predict(record["lut"]), record["fmax_mhz"]), f"{law.minutes(record['lut']):.0f}",
+            f"{time / 60:.0f}" if time else ""])
+    how = "each but the ends left out in turn" if len({record["name"] for record in records}) > 2 else "spread of the designs"
+    noise = f"seeds of one design differ by up to {model.noise:.1%}; " if model.noise else ""
+    summary = (f"Stated error of the clock: {model.error:.1%} ({how}); {noise}time of the tools grows as "
+               f"LUT4^{law.exponent:.1f}.")
+    return Figures(name="clock errors", summary=summary, rows=rows,
+                   header=["routed, ECP5 speed grade 6", "seed", "LUT4", "predicted MHz", "measured MHz", "error",
+                           "predicted minutes", "measured minutes"])
 
 
 def main() -> None:

@@ -1,26 +1,29 @@
 """What an exploration found, as tables, a Pareto chart and pages."""
 
-from systolith_explore.area_model import RESOURCES
+from systolith_explore.area_model import RESOURCES, area_model
 from systolith_explore.clock_model import clock_model
 from systolith_explore.evaluation import evaluate, operator_mix
 from systolith_explore.search import Candidate, Exploration, estimate
 from systolith_explore.space import choice_of, neighbours
+from systolith_explore.synthesis_time import synthesis_time
 from systolith_report.page import Figure, Section, Table
 from systolith_report.svg import Drawing, ticks
+from systolith_spec.config import AcceleratorConfig
 
-__all__ = ["candidate_rows", "explain_winner", "exploration_sections", "pareto_chart"]
+__all__ = ["candidate_rows", "describe", "explain_winner", "exploration_sections", "pareto_chart", "predicted_only"]
 
 _WIDTH = 960
 _BLUE, _AMBER, _GREY = "#3f6fa8", "#c98a1b", "#cfd6dc"
 
 
-def describe(candidate: Candidate) -> str:
+def describe(config: AcceleratorConfig) -> str:
     """A configuration in a few words."""
-    choice = choice_of(candidate.config)
-    return (f"{choice['rows']} x {choice['cols']}, {candidate.config.vector_lanes} lanes, {choice['activation_kib']}"
+    choice = choice_of(config)
+    return (f"{choice['rows']} x {choice['cols']}, {config.vector_lanes} lanes, {choice['activation_kib']}"
             f" + {choice['weight_kib']} KiB, {choice['accumulator_depth']} sums, {choice['axi_data_width']} bit, "
             f"{choice['depthwise_streams']} streams"
-            + (f", {choice['dsp_percent']} % of the multipliers DSP blocks" if choice["dsp_percent"] < 100 else ""))
+            + (f", {config.dsp_budget} multipliers of the array in DSP blocks"
+               if config.dsp_budget < config.processing_elements else ""))
 
 
 def candidate_rows(candidates: list[Candidate]) -> list[list[str]]:
@@ -64,7 +67,7 @@ def pareto_chart(exploration: Exploration) -> Drawing:
     if steps:
         drawing.polyline(steps, _BLUE, stroke_width=1.5)
     for entry in front:
-        drawing.circle(*place(entry), 5, _BLUE, f"{entry.config.name}: {describe(entry)}; {entry.fps:,.1f}/s, "
+        drawing.circle(*place(entry), 5, _BLUE, f"{entry.config.name}: {describe(entry.config)}; {entry.fps:,.1f}/s, "
                        f"{entry.area['lut']:,} LUT4")
     for entry in exploration.presets:
         if entry.fps:
@@ -95,7 +98,7 @@ def explain_winner(exploration: Exploration, models: tuple[str, ...]) -> tuple[l
     usual = Candidate(winner.config, winner.area, winner.clock_mhz, evaluate(winner.config, models))
     steps = []
     for name, here, there, config in neighbours(winner.config):
-        other = estimate(config, exploration.board, None, "search")
+        other = estimate(config, exploration.board, exploration.dsp_budget, "search")
         if not other.misfit:
             other.networks = evaluate(config, models)
             if any(entry.cycles is None for entry in other.networks):
@@ -103,6 +106,13 @@ def explain_winner(exploration: Exploration, models: tuple[str, ...]) -> tuple[l
         steps.append({"parameter": name, "here": here, "there": there, "fps": None if other.misfit else other.fps / usual.fps,
                       "lut": other.area["lut"] - winner.area["lut"], "misfit": other.misfit})
     return operator_mix(winner.config, models), steps
+
+
+def predicted_only(exploration: Exploration, confirmed: dict) -> list[str]:
+    """A sentence for each finalist that may be better than the winner, but was not confirmed."""
+    return [f"Predicted only: {entry.config.name}, {describe(entry.config)}: {entry.fps:,.1f} inferences a second, "
+            f"{entry.area['lut']:,} LUT4, about {synthesis_time().minutes(entry.area['lut']):.0f} minutes to place and route."
+            for entry in exploration.ahead if entry.config.name not in confirmed]
 
 
 def _confirmed_row(name: str, entry: dict) -> list[str]:
@@ -123,14 +133,19 @@ def exploration_sections(exploration: Exploration, mix: list[dict], steps: list[
                                   f"{len(exploration.candidates)} configurations judged. Predicted clocks are within "
                                   f"{clock_model().error:.0%} of the measured designs."])
     if exploration.winner is None:
-        least = min(exploration.candidates, key=lambda entry: entry.area["lut"])
-        first.blocks.append(f"Nothing fits. The smallest that was judged, {least.config.name}, {least.misfit}.")
+        least = exploration.least
+        first.blocks.append(f"Nothing fits. The smallest that was judged, {least.config.name}, {least.misfit}. It consists of:")
+        first.blocks.append(Table(["part", "LUT4", "flip-flops", "DSP", "block RAM"], [
+            [part, *(f"{sizes[resource]:,.0f}" for resource in RESOURCES)]
+            for part, sizes in area_model().predict(least.config).parts.items()]))
     else:
-        first.blocks.append(f"Chosen: {exploration.winner.config.name}, {describe(exploration.winner)}.")
+        first.blocks.append(f"Chosen: {exploration.winner.config.name}, {describe(exploration.winner.config)}.")
+    if confirmed:
+        first.blocks += predicted_only(exploration, confirmed)
     first.blocks.append(Figure(pareto_chart(exploration), "Speed over area, predicted, with quickly compiled programs."))
     finalists = Section("Best configurations", 3, [
         "Predicted, with programs compiled in full. Names list rows x columns, columns for each lane, KiB of activations and "
-        "of weights, accumulator entries, bits of the bus, streams of column mode, percent of DSP blocks.",
+        "of weights, accumulator entries, bits of the bus, streams of column mode.",
         Table(head, candidate_rows(exploration.finalists))])
     presets = Section("Presets", 3, [Table(head, candidate_rows(exploration.presets))])
     sections = [first, finalists, presets]

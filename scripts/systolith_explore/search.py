@@ -97,6 +97,10 @@ class Exploration:
         Everything judged, with quick programs.
     least_fps : float
         Objective "area": speed that a candidate must have.
+    predicted : Candidate or None
+        The best by prediction alone; `confirm_best` may choose another winner.
+    dsp_budget : int or None
+        Multipliers of the FPGA that may be used.
     """
 
     board: Board
@@ -106,6 +110,19 @@ class Exploration:
     presets: list[Candidate]
     candidates: list[Candidate]
     least_fps: float = 0.0
+    predicted: Candidate | None = None
+    dsp_budget: int | None = None
+
+    @property
+    def least(self) -> Candidate:
+        """The smallest candidate, whether it fits or not."""
+        return min(self.candidates, key=lambda entry: entry.area["lut"])
+
+    @property
+    def ahead(self) -> list[Candidate]:
+        """Finalists that are predicted to be better than the winner."""
+        usable = [entry for entry in self.finalists if entry.fps and entry.fps >= self.least_fps]
+        return usable[:usable.index(self.winner)] if self.winner in usable else usable
 
     @property
     def pareto(self) -> list[Candidate]:
@@ -119,6 +136,10 @@ class Exploration:
 
 def estimate(config: AcceleratorConfig, board: Board, dsp_budget: int | None, origin: str) -> Candidate:
     """Area, clock and whether it fits."""
+    available = {resource: int(board.capacity[resource] * share) for resource, share in _LIMITS.items()}
+    if dsp_budget is not None:
+        available["dsp"] = min(available["dsp"], dsp_budget)
+    config = _within(config, available["dsp"])
     prediction = area_model().predict(config)
     area = {resource: getattr(prediction, resource) for resource in RESOURCES}
     # Measured on ECP5 only. Elsewhere: block RAMs of another size; requantizers take several of the smaller multipliers.
@@ -127,13 +148,17 @@ def estimate(config: AcceleratorConfig, board: Board, dsp_budget: int | None, or
         area["dsp"] += round(prediction.parts["vector"]["dsp"])
     misfit = ""
     for resource in RESOURCES:
-        available = int(board.capacity[resource] * _LIMITS[resource])
-        if resource == "dsp" and dsp_budget is not None:
-            available = min(available, dsp_budget)
-        if area[resource] > available:
-            misfit = misfit or f"needs {area[resource]:,} {resource.upper()}, may use {available:,}"
+        if area[resource] > available[resource]:
+            misfit = misfit or f"needs {area[resource]:,} {resource.upper()}, may use {available[resource]:,}"
     clock_mhz = clock_model().predict(area["lut"]) * _SPEEDS.get((board.family, board.speed), _SPEEDS.get(board.family, 1.0))
     return Candidate(config, area, clock_mhz, origin=origin, misfit=misfit)
+
+
+def _within(config: AcceleratorConfig, blocks: int) -> AcceleratorConfig:
+    """The configuration with as many multipliers of the array in LUTs as DSP blocks lack, as synthesis does it."""
+    lacking = area_model().predict(config).dsp - blocks
+    in_blocks = min(config.dsp_budget, config.processing_elements)
+    return replace(config, dsp_budget=in_blocks - lacking) if 0 < lacking <= in_blocks else config
 
 
 def _judge(candidates: list[Candidate], models: tuple[str, ...], executor: Executor, search: bool, hosted: list[int]) -> None:
@@ -172,7 +197,8 @@ def _hardware(config: AcceleratorConfig) -> AcceleratorConfig:
 
 
 def explore(models: Iterable[Path], board: Board, executor: Executor, *, objective: str = "fps", budget: int = 200,
-            dsp_budget: int | None = None, least_fps: float | None = None, journal: Path | None = None, seed: int = 1,
+            dsp_budget: int | None = None, least_fps: float | None = None, most_lut: int | None = None,
+            journal: Path | None = None, seed: int = 1,
             progress: Callable[[float, str], None] = lambda fraction, what: None) -> Exploration:
     """Search for the configuration that runs networks best on a board.
 
@@ -192,6 +218,8 @@ def explore(models: Iterable[Path], board: Board, executor: Executor, *, objecti
     least_fps : float or None
         Objective "area": geometric mean of the rates to keep up; by default that of the board's preset, or of the fastest
         preset that fits.
+    most_lut : int or None
+        LUTs of the largest that can be confirmed in time: the best of those are finalists too.
     journal : Path or None
         File that keeps what Optuna has tried; a second call goes on there.
     seed : int
@@ -207,10 +235,12 @@ def explore(models: Iterable[Path], board: Board, executor: Executor, *, objecti
     fastest = max(presets, key=lambda entry: entry.fps)
     own = next((entry for entry in presets if entry.config.name == board.preset and entry.fps), fastest)
     least_fps = (own.fps if least_fps is None else least_fps) if objective == "area" else 0.0
-    tried = _search(board, executor, paths, units, hosted, budget, dsp_budget, journal, seed, progress)
     key = _key(objective, least_fps)
+    tried = _search(board, executor, paths, units, hosted, budget, dsp_budget, journal, seed, progress, key, most_lut)
     pool = sorted([entry for entry in (*presets, *tried) if entry.fps], key=key)
     finalists = pool[:_FINALISTS]
+    if most_lut is not None:
+        finalists += [entry for entry in pool if entry.area["lut"] <= most_lut and entry not in finalists][:_FINALISTS // 2]
     # A preset that is far behind stays so when compiled in full.
     finalists += [entry for entry in presets if entry.fps and entry not in finalists and (
         entry is own or entry.fps >= _CLOSE * pool[0].fps or entry.latency_ms <= pool[0].latency_ms / _CLOSE)]
@@ -223,10 +253,12 @@ def explore(models: Iterable[Path], board: Board, executor: Executor, *, objecti
     fitting = [entry for entry in full if entry.fps and entry.fps >= least_fps]
     for entry in presets:
         entry.networks = next((other.networks for other in full if other.config == entry.config), entry.networks)
-    return Exploration(board, objective, fitting[0] if fitting else None, full, presets, [*presets, *tried], least_fps)
+    best = fitting[0] if fitting else None
+    return Exploration(board, objective, best, full, presets, [*presets, *tried], least_fps, best, dsp_budget)
 
 
-def _search(board, executor, paths, units, hosted, budget, dsp_budget, journal, seed, progress) -> list[Candidate]:
+def _search(board, executor, paths, units, hosted, budget, dsp_budget, journal, seed, progress, key,
+            most_lut) -> list[Candidate]:
     """Let Optuna propose configurations for speed and LUTs, in batches."""
     storage = None if journal is None else JournalStorage(JournalFileBackend(str(journal)))
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(24, max(4, budget // 4)))
@@ -248,25 +280,30 @@ def _search(board, executor, paths, units, hosted, budget, dsp_budget, journal, 
         done += len(trials)
         best = max((entry.fps for entry in known.values() if entry is not None), default=0.0)
         progress(0.9 * done / budget, f"{done} of {budget} configurations, best {best:,.1f} inferences a second")
-    _climb(known, board, executor, paths, hosted, dsp_budget, progress)
+    for limit in (None,) if most_lut is None else (None, most_lut):
+        _climb(known, board, executor, paths, hosted, dsp_budget, progress, key, limit)
     return [entry for entry in known.values() if entry is not None]
 
 
-def _climb(known, board, executor, paths, hosted, dsp_budget, progress) -> None:
-    """Go from the fastest candidate to its best neighbour until none is faster."""
+def _climb(known, board, executor, paths, hosted, dsp_budget, progress, key, most_lut) -> None:
+    """Go from the best candidate, of those of at most so many LUTs, to its best neighbour until none is better."""
+    def usable() -> list[Candidate]:
+        return [entry for entry in known.values() if entry is not None and entry.fps and (
+            most_lut is None or entry.area["lut"] <= most_lut)]
+
     for _ in range(_MOST_CLIMBS):
-        usable = [entry for entry in known.values() if entry is not None and entry.fps]
-        best = max(usable, key=lambda entry: entry.fps, default=None)
+        best = min(usable(), key=key, default=None)
         if best is None:
             return
         progress(0.88, f"steps from the best, {best.fps:,.1f} inferences a second")
-        keys = {tuple(choice_of(config).values()): config for *_, config in neighbours(best.config)}
-        fresh = {key: estimate(config, board, dsp_budget, "search") for key, config in keys.items() if key not in known}
-        for key, entry in fresh.items():
-            entry.config = replace(entry.config, name=_name(key))
+        choices = {tuple(choice_of(config).values()): config for *_, config in neighbours(best.config)}
+        fresh = {choice: estimate(config, board, dsp_budget, "search") for choice, config in choices.items()
+                 if choice not in known}
+        for choice, entry in fresh.items():
+            entry.config = replace(entry.config, name=_name(choice))
         _judge(list(fresh.values()), paths, executor, False, hosted)
         known |= fresh
-        if max((entry.fps for entry in fresh.values()), default=0.0) <= best.fps:
+        if min(usable(), key=key) is best:
             return
 
 

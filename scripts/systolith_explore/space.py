@@ -18,10 +18,8 @@ CHOICES: dict[str, tuple] = {
     "accumulator_depth": (64, 128, 256, 512),
     "axi_data_width": (32, 64, 128),
     "depthwise_streams": (0, 1, 2, 3),
-    "dsp_percent": (0, 50, 100),
 }
-"""Values of each parameter. `dsp_percent`: share of the array's multipliers that are DSP blocks, the others are LUTs.
-`lane_share`: columns for each lane of the vector unit, rounded to a divisor of cols."""
+"""Values of each parameter. `lane_share`: columns for each lane of the vector unit, rounded to a divisor of cols."""
 
 
 def build_config(name: str, choice: dict, *, residual_add: bool = True, pooling: bool = True,
@@ -51,14 +49,8 @@ def build_config(name: str, choice: dict, *, residual_add: bool = True, pooling:
         weight_bytes=choice["weight_kib"] * _KIB, parameter_bytes=(2 if small else 4) * _KIB,
         accumulator_depth=choice["accumulator_depth"], vector_lanes=lanes, parameter_groups=groups,
         axi_data_width=choice["axi_data_width"], outstanding_reads=4 if small else 8, queue_commands=8 if small else 16,
-        depthwise_streams=min(choice["depthwise_streams"], choice["rows"] // 2), dsp_budget=_budget(choice),
+        depthwise_streams=min(choice["depthwise_streams"], choice["rows"] // 2),
         residual_add=residual_add and pooling, pooling=pooling, softmax=softmax and pooling)
-
-
-def _budget(choice: dict) -> int:
-    """DSP blocks of the array; without a limit where all multipliers are DSP blocks."""
-    percent = choice.get("dsp_percent", 100)
-    return 4096 if percent == 100 else choice["rows"] * choice["cols"] * percent // 100
 
 
 def choice_of(config: AcceleratorConfig) -> dict[str, int]:
@@ -66,8 +58,7 @@ def choice_of(config: AcceleratorConfig) -> dict[str, int]:
     return {"rows": config.rows, "cols": config.cols, "lane_share": config.cols // config.vector_lanes,
             "activation_kib": config.activation_bytes // _KIB, "weight_kib": config.weight_bytes // _KIB,
             "accumulator_depth": config.accumulator_depth, "axi_data_width": config.axi_data_width,
-            "depthwise_streams": config.depthwise_streams,
-            "dsp_percent": min(100, 100 * config.dsp_budget // config.processing_elements)}
+            "depthwise_streams": config.depthwise_streams}
 
 
 def neighbours(config: AcceleratorConfig) -> Iterator[tuple[str, int, int, AcceleratorConfig]]:
@@ -82,5 +73,5 @@ def neighbours(config: AcceleratorConfig) -> Iterator[tuple[str, int, int, Accel
                                      pooling=config.pooling, softmax=config.softmax)
             except ConfigurationError:
                 continue
-            if replace(other, name=config.name) != config:
+            if replace(other, name=config.name, dsp_budget=config.dsp_budget) != config:
                 yield name, here, there, other

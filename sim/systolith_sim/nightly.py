@@ -2,7 +2,7 @@
 
 Each seed makes a network of `random_graph`: its results on the tensor level must be those of TensorFlow Lite Micro, of the
 machine level and, for one in so many, of the RTL with and without stalls on the bus. Every seed is logged; one that
-fails is shrunk to the fewest steps that still fail. Several machines share the work with different `--first`.
+fails is shrunk to the fewest steps that still fail. Several machines share the work through a Dask scheduler (`--cluster`).
 """
 
 import argparse
@@ -11,7 +11,9 @@ import os
 import signal
 import sys
 import time
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import Executor as Pool
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
@@ -23,9 +25,11 @@ from systolith_compiler.graph import Graph, UnsupportedError
 from systolith_golden.interpreter import run_outputs
 from systolith_golden.reference import TfliteMicro
 from systolith_sim.executor import Executor, MachineTarget
+from systolith_sim.figures import PAGE, Figures, publish
 from systolith_sim.network_run import simulate
 from systolith_sim.random_networks import random_graph, random_inputs
 from systolith_sim.tflite_writer import serialize_tflite
+from systolith_sim.workers import workers
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.presets import preset
 
@@ -53,21 +57,26 @@ class Verdict:
         Empty when all levels agree.
     steps : int or None
         Of a failing network: the fewest that still fail.
-    micro, rtl : bool
-        Whether TensorFlow Lite Micro and the RTL took part.
+    micro, machine, rtl : bool
+        Whether TensorFlow Lite Micro, the machine level and the RTL took part.
     operators : int
+    config : str
     """
 
     seed: int
     error: str
     steps: int | None
     micro: bool
+    machine: bool
     rtl: bool
     operators: int
+    config: str
 
 
-def compare(graph: Graph, config: AcceleratorConfig, seed: int, *, rtl: bool = False) -> bool:
-    """Run a network on all levels; returns whether TensorFlow Lite Micro took part.
+def compare(graph: Graph, config: AcceleratorConfig, seed: int, *, rtl: bool = False) -> tuple[bool, bool]:
+    """Run a network on all levels; returns whether TensorFlow Lite Micro and the machine level took part.
+
+    The machine level does not where the compiler refuses the network, as too large for the configuration.
 
     Raises
     ------
@@ -82,13 +91,14 @@ def compare(graph: Graph, config: AcceleratorConfig, seed: int, *, rtl: bool = F
     try:
         image = compile_graph(graph, config)
     except UnsupportedError:
-        return micro
-    _assert_same(Executor(image, graph, MachineTarget(image, check_hazards=True)).infer_now(inputs), wanted, "machine level")
+        return micro, False
+    machine = Executor(image, graph, MachineTarget(image, check_hazards=True))
+    _assert_same(machine.infer_now(inputs), wanted, "machine level")
     if rtl:
         for stall in (0, 30):
             (run,) = simulate(image, graph, [inputs], stall=stall, seed=seed + 1)
             _assert_same(run.outputs, wanted, f"RTL with {stall} % stalls")
-    return micro
+    return micro, True
 
 
 def _assert_same(mine: list[np.ndarray], wanted: list[np.ndarray], what: str) -> None:
@@ -97,13 +107,18 @@ def _assert_same(mine: list[np.ndarray], wanted: list[np.ndarray], what: str) ->
             raise AssertionError(f"{what}: output {index} differs in {np.count_nonzero(a != b)} of {b.size} values")
 
 
-def _error(seed: int, limit: int | None, rtl: bool) -> tuple[str, bool, int]:
-    """Error of a network ("" when there is none), whether TensorFlow Lite Micro took part, and operators."""
+def _config(seed: int) -> AcceleratorConfig:
+    """Configuration that the network of a seed is compiled for."""
+    return CONFIGS[seed % len(CONFIGS)]
+
+
+def _error(seed: int, limit: int | None, rtl: bool) -> tuple[str, tuple[bool, bool], int]:
+    """Error of a network ("" when there is none), the levels that took part as of `compare`, and operators."""
     graph = random_graph(seed, limit=limit)
     try:
-        return "", compare(graph, CONFIGS[seed % len(CONFIGS)], seed, rtl=rtl), len(graph.operators)
+        return "", compare(graph, _config(seed), seed, rtl=rtl), len(graph.operators)
     except Exception as error:
-        return f"{type(error).__name__}: {str(error)[:300]}", False, len(graph.operators)
+        return f"{type(error).__name__}: {str(error)[:300]}", (False, False), len(graph.operators)
 
 
 def shrunk(seed: int, rtl: bool) -> int | None:
@@ -115,8 +130,48 @@ def shrunk(seed: int, rtl: bool) -> int | None:
 def check_seed(seed: int, rtl_share: int = 0) -> Verdict:
     """Check the network of a seed, on the RTL too for one seed in `rtl_share`."""
     rtl = rtl_share > 0 and seed % rtl_share == 0
-    error, micro, operators = _error(seed, None, rtl)
-    return Verdict(seed, error, shrunk(seed, rtl) if error else None, micro, rtl, operators)
+    error, (micro, machine), operators = _error(seed, None, rtl)
+    return Verdict(seed=seed, error=error, steps=shrunk(seed, rtl) if error else None, micro=micro, machine=machine,
+                   rtl=rtl and machine, operators=operators, config=_config(seed).name)
+
+
+def _check_all(seeds: Iterator[int], rtl_share: int, ahead: int, pool: Pool, until: float) -> list[Verdict]:
+    """Check seeds until there are no more, the time is over or the user interrupts; each is logged when it is done."""
+    verdicts: list[Verdict] = []
+    stop = []
+    before = signal.signal(signal.SIGINT, lambda *_: stop.append(True))
+    running = set()
+    with open(_LOG, "a") as log:
+        while True:
+            while len(running) < ahead and not stop and time.monotonic() < until and (seed := next(seeds, None)) is not None:
+                running.add(pool.submit(check_seed, seed, rtl_share))
+            if not running:
+                break
+            done, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+            for verdict in (future.result() for future in done):
+                verdicts.append(verdict)
+                log.write(json.dumps(asdict(verdict)) + "\n")
+                log.flush()
+                if verdict.error:
+                    print(f"seed {verdict.seed}: {verdict.error} (fails from {verdict.steps} steps on)", flush=True)
+    signal.signal(signal.SIGINT, before)
+    return verdicts
+
+
+def _figures(verdicts: list[Verdict]) -> Figures:
+    """Table of what was compared, by configuration."""
+    rows = []
+    for name in dict.fromkeys(config.name for config in CONFIGS):
+        of_config = [verdict for verdict in verdicts if verdict.config == name]
+        rows.append([name, len(of_config), sum(v.operators for v in of_config), sum(v.micro for v in of_config),
+                     sum(v.machine for v in of_config), sum(v.rtl for v in of_config), sum(bool(v.error) for v in of_config)])
+    first, last = (pick((verdict.seed for verdict in verdicts), default=0) for pick in (min, max))
+    failed = [verdict for verdict in verdicts if verdict.error]
+    return Figures(
+        name="nightly", header=["configuration", "networks", "operators", "= TensorFlow Lite Micro", "= machine level",
+                                "= RTL, without and with stalls", "failures"], rows=rows,
+        summary=f"{len(verdicts)} random networks, seeds {first} to {last}: {len(failed)} failures.",
+        notes=[f"seed {verdict.seed}: {verdict.error}" for verdict in failed[:20]])
 
 
 def main() -> int:
@@ -125,37 +180,20 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--count", type=int, help="seeds; by default no end")
     parser.add_argument("--minutes", type=float, default=1e9)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="networks at a time")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="use the workers of a Dask scheduler instead of local processes")
     parser.add_argument("--rtl", type=int, default=20, metavar="N", help="one seed in N runs on the RTL too; 0: none")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--record", action="store_true", help="write the figures into docs/verification.md")
     options = parser.parse_args()
     _LOG.parent.mkdir(parents=True, exist_ok=True)
     seeds = iter(count(options.first) if options.count is None else range(options.first, options.first + options.count))
     until = time.monotonic() + 60 * options.minutes
-    verdicts: list[Verdict] = []
-    stop = []
-    signal.signal(signal.SIGINT, lambda *_: stop.append(True))
-    with ProcessPoolExecutor(options.jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool, \
-            open(_LOG, "a") as log:
-        running = set()
-        while True:
-            while len(running) < 2 * options.jobs and not stop and time.monotonic() < until:
-                if (seed := next(seeds, None)) is None:
-                    break
-                running.add(pool.submit(check_seed, seed, options.rtl))
-            if not running:
-                break
-            done, running = wait(running, timeout=1, return_when=FIRST_COMPLETED)
-            for future in done:
-                verdicts.append(future.result())
-                log.write(json.dumps(asdict(verdicts[-1])) + "\n")
-                log.flush()
-                if verdicts[-1].error:
-                    last = verdicts[-1]
-                    print(f"seed {last.seed}: {last.error} (fails from {last.steps} steps on)", flush=True)
-    failed = sum(bool(verdict.error) for verdict in verdicts)
-    print(f"{len(verdicts)} networks, {sum(v.micro for v in verdicts)} of them on TensorFlow Lite Micro, "
-          f"{sum(v.rtl for v in verdicts)} on the RTL: {failed} failures. Seeds are in {_LOG}.")
-    return int(failed > 0)
+    with workers(options.jobs, options.cluster) as pool:
+        verdicts = _check_all(seeds, options.rtl, 2 * options.jobs, pool, until)
+    publish(_figures(verdicts), json_path=options.json, page=PAGE if options.record else None)
+    print(f"Seeds are in {_LOG}.")
+    return int(any(verdict.error for verdict in verdicts))
 
 
 if __name__ == "__main__":

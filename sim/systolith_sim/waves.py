@@ -1,7 +1,8 @@
 """Makes a waveform readable: commands in words inside the file, and a prepared view beside it.
 
 `annotate` adds a scope `decoded` to a value change dump: for every engine the text of the command that retires next, and the
-layer that the array works on. `write_view` writes a save file for GTKWave (``.gtkw``) with groups, and text for codes.
+layer that the array works on. `write_view` writes a save file for GTKWave (``.gtkw``) with groups and text for codes,
+`write_surfer_commands` a command file for Surfer (``.sucl``) with the same groups.
 """
 
 import re
@@ -15,7 +16,7 @@ from vcd.gtkw import GTKWSave
 from systolith_compiler.image import Image
 from systolith_spec.commands import Engine, Space, decode
 
-__all__ = ["annotate", "command_text", "prepare", "read_signals", "write_view"]
+__all__ = ["annotate", "command_text", "prepare", "read_signals", "write_surfer_commands", "write_view"]
 
 _RETIRE, _CLOCK = "trace_retire", "clk"
 _ZOOM = -11.0  # GTKWave: powers of two of the time unit in a pixel, about 200 cycles in a window
@@ -224,6 +225,31 @@ _GROUPS: Sequence[tuple[str, tuple[str, ...]]] = (
 )
 
 
+def _grouped(waves: Path) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """Title of each group that the dump has, and name and width of its signals; none is in two groups."""
+    signals = [(name, width) for name, width, _ in _signals(waves)]
+    seen = set()
+    for title, patterns in _GROUPS:
+        found = _without_copies([(name, width) for pattern in patterns for name, width in signals
+                                 if name not in seen and re.fullmatch(rf"(testbench\.)?{pattern}", name)])
+        seen |= {name for name, _ in found}
+        if found:
+            yield title, found
+
+
+def write_surfer_commands(waves: Path) -> Path:
+    """Write the command file of Surfer for a dump; return its path.
+
+    Names of dividers are single words there.
+    """
+    lines = []
+    for title, found in _grouped(waves):
+        lines += [f"divider_add {title.replace(' ', '_')}", *(f"variable_add {name}" for name, _ in found)]
+    path = waves.with_suffix(".sucl")
+    path.write_text("".join(f"{line}\n" for line in [*lines, "zoom_fit"]))
+    return path
+
+
 def write_view(waves: Path) -> Path:
     """Write the save file of GTKWave for a dump, and files with the text of codes.
 
@@ -232,7 +258,6 @@ def write_view(waves: Path) -> Path:
     Path
         The save file.
     """
-    signals = [(name, width) for name, width, _ in _signals(waves)]
     responses = waves.with_suffix(".responses.txt")
     responses.write_text("".join(f"{code:x} {text}\n" for code, text in _RESPONSES.items()))
     view = waves.with_suffix(".gtkw")
@@ -243,14 +268,7 @@ def write_view(waves: Path) -> Path:
         save.size(1600, 900)
         save.signals_width(320)
         save.zoom_markers(_ZOOM)
-        seen = set()
-        for title, patterns in _GROUPS:
-            found = [(name, width) for pattern in patterns for name, width in signals
-                     if name not in seen and re.fullmatch(rf"(testbench\.)?{pattern}", name)]
-            found = _without_copies(found)
-            seen |= {name for name, _ in found}
-            if not found:
-                continue
+        for title, found in _grouped(waves):
             with save.group(title):
                 for name, width in found:
                     options = {"translate_filter_file": str(responses.resolve())} if name.endswith("resp") else {}
@@ -272,8 +290,9 @@ def _without_copies(found: list[tuple[str, int]]) -> list[tuple[str, int]]:
 
 
 def prepare(waves: Path, image: Image, samples: int) -> Path | None:
-    """Annotate a dump and write its view; None for a file of another format."""
+    """Annotate a dump and write its views; returns that of GTKWave, None for a file of another format."""
     if waves.suffix != ".vcd":
         return None
     annotate(waves, image, samples)
+    write_surfer_commands(waves)
     return write_view(waves)
