@@ -21,9 +21,10 @@ class DriverBench(Bench):
     def __init__(self, dut):
         super().__init__(dut)
         self.buffer = (ctypes.c_uint8 * self.given["room"])()
-        self.folder = Path(self.given["folder"])
+        folder = Path(self.given["folder"])
+        self.image, self.case = (folder / "image").read_bytes(), np.load(folder / "case.npz")
         self.irq_waits = 0
-        self.driver = CDriver(self.folder / "systolith.so", Platform(
+        self.driver = CDriver(folder / "systolith.so", Platform(
             read=resume(self.host.read_dword), write=resume(self.host.write_dword),
             wait=resume(self._interrupt) if self.given["interrupt"] else None,
             clean=self._clean, invalidate=self._invalidate), self.buffer)
@@ -41,6 +42,13 @@ class DriverBench(Bench):
         self.buffer[offset:offset + size] = list(self.ram.read(self.base + offset, size))
 
 
+async def opened(dut):
+    """The bench after reset."""
+    bench = DriverBench(dut)
+    await bench.start()
+    return bench
+
+
 def refused(function, *arguments):
     """The name of the result with which a function of the driver refuses."""
     try:
@@ -52,16 +60,13 @@ def refused(function, *arguments):
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def driver_runs_an_image(dut):
-    bench = DriverBench(dut)
-    await bench.start()
-    driver = bench.driver
-    image = (bench.folder / "image").read_bytes()
-    case = np.load(bench.folder / "case.npz")
+    bench = await opened(dut)
+    driver, case = bench.driver, bench.case
 
     def host():
         assert refused(driver.run) == "NO_IMAGE"
         driver.open(_WATCHDOG)
-        driver.open_image(image)
+        driver.open_image(bench.image)
         driver.load(bench.base)
         for _run in range(2):
             driver.write(0, case["input"])
@@ -73,20 +78,18 @@ async def driver_runs_an_image(dut):
     assert output == case["output"].tobytes()
     assert bench.irq_waits == (2 * len(steps) if bench.given["interrupt"] else 0)
     assert not dut.irq.value
-    record(counters=counters, steps=steps, output=where)
+    limits = [await bench.read(name) for name in ("BASE", "LIMIT", "WRITABLE")]
+    record(counters=counters, steps=steps, output=where, range=limits)
 
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def driver_reports_errors(dut):
-    bench = DriverBench(dut)
-    await bench.start()
-    driver = bench.driver
-    image = (bench.folder / "image").read_bytes()
-    case = np.load(bench.folder / "case.npz")
+    bench = await opened(dut)
+    driver, case = bench.driver, bench.case
 
     def host():
         driver.open(_WATCHDOG)
-        driver.open_image(image)
+        driver.open_image(bench.image)
         assert refused(driver.load, bench.base + 64) == "MISALIGNED"
         assert refused(driver.load, bench.base, 100) == "NO_ROOM"
         driver.load(bench.base)

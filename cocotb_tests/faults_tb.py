@@ -1,7 +1,8 @@
 """Coroutines of test_faults: what goes wrong around the accelerator, and that it stays inside it.
 
 After every fault: the run ends, code, engine and address of the error are right where they are known, no byte
-outside the program's range has changed, and the next run of the good program gives every byte it should.
+outside the program's range or below what it may write has changed, and the next run of the good program gives every byte
+it should.
 """
 
 import base64
@@ -36,7 +37,7 @@ class Bench:
         self.dut = dut
         self.given = arguments()
         self.base, self.limit = self.given["base"], self.given["limit"]
-        self.watchdog = self.given["watchdog"]
+        self.writable, self.watchdog = self.given["writable"], self.given["watchdog"]
         self.image, self.wanted = _unpack(self.given["memory"]), _unpack(self.given["wanted"])
         self.memory = MemoryAccess(dut.memory, data_width=self.given["data_width"])
         self.host = RegisterDriver(dut)
@@ -65,7 +66,15 @@ class Bench:
 
     async def restore(self):
         """Bring the image back."""
+        self.only_read = bytearray(self.image[:self.writable])
         self.memory.write(self.base, self.image)
+        await RisingEdge(self.dut.clk)
+
+    async def replace(self, index, command):
+        """Put something else in the place of a command, or of the beginning of it."""
+        offset = index * COMMAND_BYTES
+        self.only_read[offset:offset + len(command)] = command
+        self.memory.write(self.base + offset, command)
         await RisingEdge(self.dut.clk)
 
     async def read(self, name):
@@ -79,7 +88,7 @@ class Bench:
     async def begin(self, program=0):
         """Start a program."""
         for name, value in (("BASE", self.base), ("PROGRAM", program), ("LIMIT", self.limit),
-                            ("WATCHDOG", self.watchdog), ("INTERRUPT", 1)):
+                            ("WRITABLE", self.writable), ("WATCHDOG", self.watchdog), ("INTERRUPT", 1)):
             await self.write(name, value)
         await self.write("CONTROL", _START)
 
@@ -110,7 +119,8 @@ class Bench:
         self.guards(what)
 
     def guards(self, what):
-        """No byte outside the range of the program has changed."""
+        """No byte outside the range of the program has changed, nor one that it only reads."""
+        assert self.memory.read(self.base, self.writable) == self.only_read, f"{what}: write below {self.writable:#x}"
         end = self.base + self.limit
         for begin, count in ((0, self.base), (end, self.given["size"] - end)):
             assert self.memory.read(begin, count) == _GUARD * count, f"{what}: write outside the range of the program"
@@ -192,8 +202,7 @@ async def corrupted_commands(dut):
     cases = cases[:bench.given["most"]]
     ends = {}
     for number, (what, index, word) in enumerate(cases):
-        bench.memory.write(bench.base + index * COMMAND_BYTES, (word % (1 << 512)).to_bytes(COMMAND_BYTES, "little"))
-        await RisingEdge(dut.clk)
+        await bench.replace(index, (word % (1 << 512)).to_bytes(COMMAND_BYTES, "little"))
         await bench.begin()
         status, code, engine, _, address = await bench.end(what)
         assert status in (_DONE, _FAILED), what
@@ -212,6 +221,22 @@ async def corrupted_commands(dut):
 
 
 @cocotb.test(timeout_time=100, timeout_unit="ms")
+async def damaged_stores(dut):
+    """A STORE with another address, or whose second run goes back, ends the program before what it only reads."""
+    bench = Bench(dut)
+    await bench.start()
+    for case in bench.given["cases"]:
+        what = f"STORE {case['fields']}"
+        await bench.replace(case["index"], bytes.fromhex(case["command"]))
+        await bench.begin()
+        ended = await bench.end(what)
+        assert ended == (_FAILED, ErrorCode.OUT_OF_RANGE, Engine.STORE, 0, bench.base + case["bad"]), f"{what}: {ended}"
+        bench.guards(what)
+        await bench.good_run(what)
+    record(cases=len(bench.given["cases"]))
+
+
+@cocotb.test(timeout_time=100, timeout_unit="ms")
 async def token_starvation(dut):
     """Each token that the program needs is withheld once."""
     bench = Bench(dut)
@@ -221,8 +246,7 @@ async def token_starvation(dut):
         header = int.from_bytes(bench.image[index * COMMAND_BYTES:][:4], "little")
         for bit in range(8, 12):
             if header >> bit & 1:
-                bench.memory.write(bench.base + index * COMMAND_BYTES, (header & ~(1 << bit)).to_bytes(4, "little"))
-                await RisingEdge(dut.clk)
+                await bench.replace(index, (header & ~(1 << bit)).to_bytes(4, "little"))
                 await bench.begin()
                 status, code, engine, _, _ = await bench.end(f"token {bit - 8} of command {index}")
                 assert (status, code, engine) == (_FAILED, ErrorCode.WATCHDOG, _PROCESSOR)

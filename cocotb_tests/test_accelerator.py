@@ -31,19 +31,20 @@ def up(value, multiple):
     return -(-value // multiple) * multiple
 
 
-def run_program(config, commands, memory, *, simulator, waves=None, stall=0.0, runs=1, limit=MEMORY, watchdog=20000,
+def run_program(config, commands, memory, *, simulator, waves=None, stall=0.0, runs=1, limit=MEMORY, writable=RESULT,
+                watchdog=20000,
                 filter="golden", **arguments):
     """Run commands from offset 0 on; returns the records of the coroutine."""
     program = b"".join(commands)
     memory[:len(program)] = np.frombuffer(program, np.uint8)
     wanted = memory.copy()
-    machine = Machine(config, wanted, check_hazards=True)
+    machine = Machine(config, wanted, writable=writable, check_hazards=True)
     for _ in range(runs):
         machine.run(0)
     results = run(Accelerator(config=config), top="systolith", test_module="accelerator_tb", simulator=simulator,
                   waves=waves, test_filter=filter, optimise="0", arguments={
                       "memory": pack(memory), "wanted": pack(wanted), "program": 0, "base": BASE, "limit": limit,
-                      "watchdog": watchdog, "stall": stall, "runs": runs, **arguments})
+                      "writable": writable, "watchdog": watchdog, "stall": stall, "runs": runs, **arguments})
     return results.records
 
 
@@ -117,7 +118,10 @@ def test_errors(simulator, waves):
         0x1200: [encode("LOAD", memory=MEMORY - 32, **load), encode("END")],
         0x1400: [encode("LOAD", memory=DATA, **load), bytes([9]) + bytes(63), encode("END")],
         MEMORY - 64: [encode("LOAD", memory=DATA, **load)],
+        RESULT - 64: [encode("LOAD", memory=DATA, **load)],
         0x1600: [encode("STORE", memory=RESULT, **load), encode("STORE", memory=MEMORY, **load), encode("END")],
+        0x1800: [encode("STORE", memory=RESULT, **load), encode("STORE", memory=RESULT - 1, **load), encode("END")],
+        0x1A00: [encode("STORE", memory=0x1A40, **load), encode("END")],
     }
     for offset, program in programs.items():
         data = b"".join(program)
@@ -131,8 +135,12 @@ def test_errors(simulator, waves):
         case(0x1200, ErrorCode.OUT_OF_RANGE, int(Engine.LOAD), BASE + MEMORY - 32),
         case(0x1400, ErrorCode.BAD_COMMAND, 15, BASE + 0x1440),
         case(0x1600, ErrorCode.OUT_OF_RANGE, int(Engine.STORE), BASE + MEMORY),
-        case(MEMORY - 64, ErrorCode.OUT_OF_RANGE, 15, BASE + MEMORY),
+        case(0x1800, ErrorCode.OUT_OF_RANGE, int(Engine.STORE), BASE + RESULT - 1),
+        case(0x1A00, ErrorCode.OUT_OF_RANGE, int(Engine.STORE), BASE + 0x1A40),
+        case(RESULT - 64, ErrorCode.OUT_OF_RANGE, 15, BASE + RESULT),
+        case(MEMORY - 64, ErrorCode.OUT_OF_RANGE, 15, BASE + MEMORY - 64),
+        case(MEMORY - 64, ErrorCode.OUT_OF_RANGE, 15, BASE + MEMORY, WRITABLE=0),
     ]
     records = run_program(TINY, commands, memory, simulator=simulator, waves=waves, cases=cases,
                           filter="errors_are_reported")
-    assert records == [{"cases": 5}]
+    assert records == [{"cases": 9}]

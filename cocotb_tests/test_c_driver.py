@@ -62,6 +62,7 @@ def test_driver_runs_an_image(case, interrupt, simulator, waves):
     result, image = simulate(case, simulator, "driver_runs_an_image", interrupt=interrupt, waves=waves)
     assert [tuple(step) for step in result["steps"]] == [(False, step.program) for step in image.steps]
     assert tuple(result["output"]) == (image.outputs[0].offset, image.outputs[0].size)
+    assert result["range"] == [0x1000, image.memory.size, image.writable]
     assert result["counters"]["CYCLES"] > result["counters"]["COMPUTE_BUSY"] > 0
     assert result["counters"]["COMMANDS"] == image.steps[-1].commands - 1  # END is not dispatched
 
@@ -156,6 +157,20 @@ def test_headers_are_read_as_json_is(case):
     driver.load(0)
     with pytest.raises(DriverError, match=r"^HOST_OPERATOR$"):
         driver.run()
+
+
+@pytest.mark.parametrize("change", [{"writable": 1 << 20}, {"writable": None}, {"x": "writable"}])
+def test_images_without_a_writable_part_are_refused(case, change):
+    folder, _ = case
+    data = (folder / "image").read_bytes()
+    header = json.loads(data[20:20 + struct.unpack_from("<I", data, 12)[0]])
+    if "x" in change:
+        del header["writable"]
+    driver = registers_only(folder)
+    driver.open(0)
+    driver.open_image(rewritten(data, json.dumps(header | change).encode()))
+    with pytest.raises(DriverError, match=r"^DAMAGED_IMAGE$"):
+        driver.load(0)
 
 
 def test_broken_headers_end(case):

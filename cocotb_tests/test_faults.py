@@ -8,9 +8,10 @@ import pytest
 from systolith.accelerator import Accelerator
 from systolith.verilog import to_verilog
 from systolith_golden.machine import Machine
+from systolith_golden.machine_error import MachineError
 from systolith_sim.axi_memory import AXI_MEMORY_PUBLIC, AXI_MEMORY_SOURCE, axi_testbench_wrapper, memory_plusargs
 from systolith_sim.cocotb_run import run
-from systolith_spec.commands import COMMAND_BYTES, Engine
+from systolith_spec.commands import COMMAND_BYTES, Engine, decode, encode
 from systolith_spec.presets import preset
 from test_accelerator import BASE, DATA, MEMORY, RESULT, matrix_product, pack
 
@@ -25,7 +26,7 @@ def run_faults(test, simulator, waves, *, stall=20, **given):
     program = np.frombuffer(b"".join(commands), np.uint8)
     memory[:program.size] = program
     wanted = memory.copy()
-    Machine(CONFIG, wanted, check_hazards=True).run(0)
+    Machine(CONFIG, wanted, writable=RESULT, check_hazards=True).run(0)
     assert (wanted != memory).any()
     wrapper = axi_testbench_wrapper("systolith", data_width=CONFIG.axi_data_width, id_width=1, memory_size_log2=SIZE_LOG2,
                                     extra_outputs=(("trace_retire", 4), ("trace_layer", 48)))
@@ -34,7 +35,8 @@ def run_faults(test, simulator, waves, *, stall=20, **given):
         test_filter=test, waves=waves, extra_sources=[AXI_MEMORY_SOURCE, wrapper], extra_public=AXI_MEMORY_PUBLIC,
         plusargs=memory_plusargs(read_latency=10, write_latency=10, stall=stall),
         arguments={"memory": pack(memory), "wanted": pack(wanted), "base": BASE, "limit": MEMORY, "size": 1 << SIZE_LOG2,
-                   "watchdog": WATCHDOG, "data_width": CONFIG.axi_data_width, "commands": len(commands), **given})
+                   "writable": RESULT, "watchdog": WATCHDOG, "data_width": CONFIG.axi_data_width,
+                   "commands": len(commands), **given})
     return results.records[0]
 
 
@@ -59,6 +61,27 @@ def test_corrupted_commands(most, simulator, waves):
     values = run_faults("corrupted_commands", simulator, waves, stall=0, random=100, most=most)
     assert values["cases"] == most or values["cases"] > 500
     assert set(values["ends"]) >= {"NONE", "BAD_COMMAND", "WATCHDOG", "OUT_OF_RANGE"}
+
+
+def test_damaged_stores(simulator, waves):
+    commands, memory = matrix_product(CONFIG, vectors=12, inputs=12, outputs=8)
+    index = len(commands) - 2
+    command, fields = decode(commands[index])
+    assert command.name == "STORE"
+    cases = [({"memory": memory}, memory) for memory in (0, COMMAND_BYTES * index, DATA, RESULT - 1)]
+    cases += [({"length": 8, "count_1": 2, "memory_step_1": 2**32 - 64}, fields["memory"] - 64),
+              ({"length": 8, "count_2": 3, "memory_step_2": 2**32 - 1}, fields["memory"] - 2)]
+    given = []
+    for changed, bad in cases:
+        damaged = encode("STORE", **{**fields, **changed})
+        given.append({"index": index, "command": damaged.hex(), "fields": changed, "bad": bad})
+        # The machine model refuses the same.
+        program = np.frombuffer(b"".join([*commands[:index], damaged, *commands[index + 1:]]), np.uint8)
+        contents = memory.copy()
+        contents[:program.size] = program
+        with pytest.raises(MachineError, match=rf"\(STORE\): memory must be at least {RESULT:#x} \(WRITABLE\) from BASE"):
+            Machine(CONFIG, contents, limit=MEMORY, writable=RESULT).run(0)
+    assert run_faults("damaged_stores", simulator, waves, cases=given)["cases"] == len(cases)
 
 
 def test_token_starvation(simulator, waves):

@@ -128,7 +128,7 @@ def test_predicted_cycles(latency):
     graph = everything()
     runs, image = assert_exact(graph, TINY, [random_inputs(graph, 0)], memory_latency=latency)
     step = next(step for step in image.steps if step.program is not None)
-    predicted = predict(TINY, image.commands(step), latency, program_offset=step.program, program_limit=image.memory.size).total
+    predicted = predict(TINY, image.commands(step), latency, program_offset=step.program, program_limit=image.writable).total
     assert abs(predicted - runs[0].cycles) <= 0.02 * runs[0].cycles
 
 

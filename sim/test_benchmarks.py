@@ -30,8 +30,8 @@ def test_losses_add_up(config, seed):
     for step in image.steps:
         if step.program is None:
             continue
-        layers = explain(image.config, image.commands(step), macs, program_offset=step.program, program_limit=image.memory.size)
-        total = predict(image.config, image.commands(step), program_offset=step.program, program_limit=image.memory.size).total
+        layers = explain(image.config, image.commands(step), macs, program_offset=step.program, program_limit=image.writable)
+        total = predict(image.config, image.commands(step), program_offset=step.program, program_limit=image.writable).total
         assert sum(layer.cycles for layer in layers) == total
         for layer in layers:
             assert layer.macs + sum(layer.losses.values()) == layer.cycles * image.config.processing_elements

@@ -153,7 +153,7 @@ def test_each_needed_token_is_needed():
             at = step.program + 64 * i
             memory[at:at + 64] = np.frombuffer(encode(name, **values), np.uint8)
         with pytest.raises((HazardError, MachineError)):
-            Machine(TINY, memory, check_hazards=True).run(step.program)
+            Machine(TINY, memory, writable=image.writable, check_hazards=True).run(step.program)
         caught += 1
     assert caught == len(waiting[:25])
 

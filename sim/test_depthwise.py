@@ -103,7 +103,7 @@ def test_a_3x3_layer_takes_a_cycle_per_vector():
     graph = layer_graph(2, shape=(25, 25, 64), kernel=(3, 3))
     image = compile_graph(graph, BASE)
     step = image.steps[0]
-    predicted = predict(BASE, image.commands(step), 20, program_offset=step.program, program_limit=image.memory.size)
+    predicted = predict(BASE, image.commands(step), 20, program_offset=step.program, program_limit=image.writable)
     fed = sum(fields["y_count"] * fields["x_count"] for fields in commands(image))
     assert 4 * 27 * 27 <= fed <= 4 * 27 * 27 * 1.5
     assert predicted.busy["COMPUTE"] <= 1.2 * fed

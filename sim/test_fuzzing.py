@@ -38,7 +38,7 @@ def test_patched_images(number, patches):
 @_SETTINGS
 def test_anything(data):
     assert _TFLITE(b"\x10\0\0\0TFL3" + data) == "refused"
-    assert _IMAGE(seal(b"SYSTOLTH\1\0\0\0" + data)) == "refused"
+    assert _IMAGE(seal(b"SYSTOLTH\2\0\0\0" + data)) == "refused"
 
 
 def _patched(data: bytes, patches: list[tuple[int, bytes]]) -> bytes:

@@ -92,5 +92,5 @@ def test_network_uses_every_unit(config):
     for field, wanted in units.items():
         assert any(fields.get(field) for _, fields in commands) == wanted, field
     before = memory.copy()
-    Machine(config, memory, check_hazards=True, check_undefined=True).run(image.steps[0].program)
+    Machine(config, memory, writable=image.writable, check_hazards=True, check_undefined=True).run(image.steps[0].program)
     assert (memory != before).any()

@@ -65,7 +65,7 @@ def test_round_trip(image):
     (b"{}", "the header must have 'model'"),
 ])
 def test_header_is_not_the_expected_object(text, message):
-    data = seal(b"SYSTOLTH\1\0\0\0" + len(text).to_bytes(4, "little") + bytes(4) + text)
+    data = seal(b"SYSTOLTH\2\0\0\0" + len(text).to_bytes(4, "little") + bytes(4) + text)
     with pytest.raises(ImageError, match=f"^image cannot be used: {message}"):
         Image.parse(data)
 
@@ -82,6 +82,11 @@ def test_header_is_not_the_expected_object(text, message):
     (("steps", 0, "program"), 1, "step 0 must begin at a multiple of 64 bytes, not 1"),
     (("steps", 0, "commands"), 0, "step 0 must have its commands inside the"),
     (("steps", 0, "commands"), 10**9, "step 0 must have its commands inside the"),
+    (("writable",), "64", "writable must be int, not '64'"),
+    (("writable",), -64, "writable must be a multiple of 64 from 0 to [0-9]+, not -64"),
+    (("writable",), 10**9, "writable must be a multiple of 64 from 0 to [0-9]+, not 10+"),
+    (("writable",), 96, "writable must be a multiple of 64 from 0 to [0-9]+, not 96"),
+    (("writable",), 0, "step 0 must have its commands inside the 0 bytes that are only read"),
     (("steps", 0, "commands"), 2, "END must be the last of the 2 commands, and no other"),
     (("steps", 1, "operator"), -1, "step 1 must name an operator from 0 on and no commands"),
     (("inputs", 0, "dtype"), "object", "must have a known type, not 'object'"),
@@ -140,8 +145,34 @@ def test_command_rules(image, opcode, fields, message):
     refused(with_command(image, opcode, **fields), f"program at .*{message}")
 
 
-def test_store_into_a_program(image):
-    refused(with_command(image, Opcode.STORE, memory=image.steps[0].program + 64), "memory must be outside all programs")
+@pytest.mark.parametrize("where", [0, "program", "last"])
+def test_store_into_what_is_only_read(image, where):
+    memory = {0: 0, "program": image.steps[0].program + 64, "last": image.writable - 1}[where]
+    refused(with_command(image, Opcode.STORE, memory=memory),
+            f"STORE.: memory must be inside {image.writable:#x} to {image.memory.size:#x}, not {memory:#x} to")
+
+
+def test_weights_from_what_is_written(image):
+    changed = with_command(image, Opcode.LOAD, space=1, memory=image.writable)
+    refused(changed, f"memory must be inside 0x0 to {image.writable:#x}")
+
+
+def test_what_programs_write_is_apart(image):
+    """Commands, weights and inputs lie below the writable part; results and what crosses between programs lie in it."""
+    assert image.writable % 64 == 0
+    ends = [step.program + COMMAND_BYTES * step.commands for step in image.steps if step.program is not None]
+    assert max(ends) == image.writable
+    assert all(tensor.offset + tensor.size <= image.writable for tensor in image.inputs)
+    assert not image.memory[image.writable:].any()
+    by_host = {tensor.index for tensor in image.scratch} - {tensor.index for tensor in image.outputs}
+    assert any(tensor.offset >= image.writable for tensor in image.outputs)
+    assert any(tensor.offset >= image.writable for tensor in image.scratch if tensor.index in by_host)
+
+
+def test_an_image_of_format_1(image):
+    data = image.serialize()
+    with pytest.raises(ImageError, match="^old has format version 1, this program reads version 2$"):
+        Image.parse(data[:8] + bytes([1]) + data[9:], origin="old")
 
 
 def test_unknown_command(image):

@@ -29,7 +29,7 @@ def assert_exact(graph, config, inputs):
 
 def array_cycles(image):
     times, _ = timeline(image.config, image.commands(image.steps[0]), program_offset=image.steps[0].program,
-                         program_limit=image.memory.size)
+                         program_limit=image.writable)
     return sum(entry.work.stream for entry in times if entry.work.engine == Engine.COMPUTE)
 
 

@@ -490,6 +490,32 @@ def test_base_and_layers():
         Machine(ODD, program.memory, 4096, 260).run(64)
 
 
+@pytest.mark.parametrize(("fields", "lowest"), [
+    ({"memory": 8192, "length": 8}, None),
+    ({"memory": 8191, "length": 8}, 8191),
+    ({"memory": 8300, "length": 8, "count_1": 3, "memory_step_1": 2**32 - 60}, 8180),
+    ({"memory": 64, "length": 8}, 64),
+])
+def test_writable(fields, lowest):
+    """A STORE below WRITABLE is refused, and leaves memory as it is."""
+    program = Program(ODD).load(np.arange(8, dtype=np.int8), signal=STORE)
+    before = program.memory.copy()
+    program.add("STORE", **{**RUN, **fields}, wait=LOAD)
+    if lowest is None:
+        program.run(writable=8192)
+        return
+    message = rf"1 \(STORE\): memory must be at least 0x2000 \(WRITABLE\) from BASE, not '{lowest:#x}'"
+    with pytest.raises(MachineError, match=message):
+        program.run(writable=8192)
+    np.testing.assert_array_equal(program.memory[192:], before[192:])
+
+
+def test_commands_lie_below_what_is_writable():
+    Program(ODD).params().run(writable=128)
+    with pytest.raises(MachineError, match=r"program must be below 0x40 \(WRITABLE\) from BASE, not '0x40 to 0x80'"):
+        Program(ODD).params().run(writable=64)
+
+
 def test_constructor_rules():
     with pytest.raises(ValueError, match="Memory must be a bytearray"):
         Machine(ODD, np.zeros(64, np.int8))

@@ -64,7 +64,7 @@ def test_details_agree_with_the_cycle_model():
     image = compile_graph(graph, preset("small-8x8"))
     details = run_details(image)
     prediction = predict(image.config, image.commands(image.steps[0]), program_offset=image.steps[0].program,
-                         program_limit=image.memory.size)
+                         program_limit=image.writable)
     assert details["cycles"] == prediction.total
     assert len(details["timeline"]["kind"]) == prediction.commands
     assert max(details["timeline"]["end"]) <= prediction.total

@@ -1,6 +1,7 @@
 """From a graph to an image: lower, place, schedule."""
 
 from dataclasses import replace
+from functools import partial
 from math import ceil
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from systolith_golden.cycles import predict
 from systolith_spec.commands import COMMAND_BYTES, FieldError, Rounding
 from systolith_spec.config import AcceleratorConfig
+from systolith_spec.dma_timing import burst_bytes
 
 from .column_strips import use_column_strips
 from .emitter import Emitter, PlanError
@@ -106,27 +108,32 @@ class _Compilation:
         steps = []
         for program, layers in programs:
             if program is not None:
-                program.set_memory(self.memory.size)
-                commands = program.encode()
-                steps.append(Step(program=self.memory.add(b"".join(commands), 4096), commands=len(commands)))
+                count = len(program.encode())
+                offset = self.memory.add_lazily(COMMAND_BYTES * count, partial(self._commands, program), 4096)
+                steps.append(Step(program=offset, commands=count))
             steps += [Step(operator=operator) for layer in layers for operator in layer.operators]
         views, graph = self.lowered.views, self.graph
         host = {t for layer in self.lowered.layers if isinstance(layer, HostLayer)
                 for op in graph.operators if op.index in layer.operators for t in (*op.inputs, *op.outputs)
                 if t >= 0 and graph.tensors[t].data is None}
         return Image(
-            model=graph.name, config=self.config, memory=self.memory.contents(), steps=steps, rounding=self.rounding,
-            inputs=[self._record(t) for t in graph.inputs], outputs=[self._record(t) for t in graph.outputs if t in views],
+            model=graph.name, config=self.config, memory=self.memory.contents(), writable=self.memory.writable, steps=steps,
+            rounding=self.rounding, inputs=[self._record(t) for t in graph.inputs],
+            outputs=[self._record(t) for t in graph.outputs if t in views],
             scratch=[self._record(t) for t in sorted(host)],
             layers=[LayerRecord(i, layer.op, layer.name, layer.macs, isinstance(layer, HostLayer))
                     for i, layer in enumerate(self.lowered.layers)])
+
+    def _commands(self, program: Program) -> bytes:
+        """A program as it stands in the image, when everything has its place."""
+        return b"".join(program.encode(self.memory.locate))
 
     def _record(self, index: int) -> TensorRecord:
         tensor, view = self.graph.tensors[index], self.lowered.views[index]
         quantised = tensor.quantization is not None and not tensor.quantization.per_channel
         return TensorRecord(
             index=index, name=tensor.name, shape=list(tensor.shape), dtype=np.dtype(tensor.dtype).name,
-            offset=self.homes[view.storage] + view.offset, scale=float(tensor.scale) if quantised else None,
+            offset=self.memory.locate(self.homes[view.storage]) + view.offset, scale=float(tensor.scale) if quantised else None,
             zero_point=int(tensor.zero_point) if quantised else None)
 
     # Main memory.
@@ -136,7 +143,10 @@ class _Compilation:
                 for view in (*layer.sources, layer.output)}
 
     def _reserve_homes(self) -> None:
-        """Give a home in main memory to everything that the host sees or that does not fit the chip."""
+        """Give a home in main memory to everything that the host sees or that does not fit the chip.
+
+        What the host gives is no more written by programs than constants are.
+        """
         views, graph = self.lowered.views, self.graph
         needed = {views[t].storage: None for t in (*graph.inputs, *graph.outputs) if t in views}
         needed |= dict.fromkeys(sorted(self._host_storages(), key=lambda storage: storage.name))
@@ -144,9 +154,12 @@ class _Compilation:
             for view in (*layer.sources, layer.output):
                 if view.storage.data is not None or view.storage not in self.placement.resident:
                     needed[view.storage] = None
+        written = {layer.output.storage for layer in self.lowered.layers if not isinstance(layer, HostLayer)}
         for storage in needed:
             if storage.data is not None:
                 self.homes[storage] = self.memory.add(storage.data.tobytes())
+            elif storage in written:
+                self.homes[storage] = self.memory.reserve_written(storage.size)
             else:
                 self.homes[storage] = self.memory.reserve(storage.size)
 
@@ -201,14 +214,13 @@ class _Compilation:
         total = 0
         for program, _ in programs:
             if program is not None:
-                program.set_memory(self.memory.size)
                 commands = program.encode()
                 total += predict(self.config, commands, program_limit=COMMAND_BYTES * len(commands)).total
         return total
 
     def _schedule(self) -> list[tuple[Program | None, list[HostLayer]]]:
         """Programs, each followed by the host layers that run after it; layers without a plan get one."""
-        self.memory = MemoryMap()
+        self.memory = MemoryMap(max(64, burst_bytes(self.config)))
         self.homes: dict[Storage, int] = {}
         self._reserve_homes()
         preloaded = {storage for storage in self.homes if self._starts_in_memory(storage)}
@@ -222,7 +234,7 @@ class _Compilation:
                 programs[-1][1].append(layer)
                 continue
             if not programs or programs[-1][1]:
-                programs.append((Program(self.config), []))
+                programs.append((Program(self.config, self.memory.written), []))
                 self.emitter.begin(programs[-1][0])
             self.emitter.begin_layer(index)
             following = self.lowered.layers[index + 1:index + 3]

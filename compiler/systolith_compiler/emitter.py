@@ -7,7 +7,7 @@ from systolith_spec.config import AcceleratorConfig
 from systolith_spec.widths import largest_row_bytes
 
 from .layers import Requantization, Residual, Storage, View
-from .memory_map import MemoryMap
+from .memory_map import WRITTEN, MemoryMap
 from .placement import Placement
 from .program import LaneTables, Program, Region
 
@@ -90,7 +90,7 @@ class Emitter:
     placement : Placement
     memory : MemoryMap
     homes : dict of Storage to int
-        Memory offset of every storage that also (or only) lives in main memory.
+        Memory offset of every storage that also (or only) lives in main memory, from `WRITTEN` on if programs write it.
     preloaded : set of Storage
         Storages whose contents are in main memory before the program starts.
     """
@@ -170,8 +170,10 @@ class Emitter:
         (count_1, memory_1, buffer_1), (count_2, memory_2, buffer_2) = loops
         span_memory = (count_1 - 1) * memory_1 + (count_2 - 1) * memory_2 + length
         span_buffer = (count_1 - 1) * buffer_1 + (count_2 - 1) * buffer_2 + length
-        regions = (Region("memory", memory, memory + span_memory),), (Region("activation", buffer, buffer + span_buffer),)
-        reads, writes = regions if name == "LOAD" else regions[::-1]
+        # Of main memory, only what programs write can be touched too early.
+        outside = (Region("memory", memory - WRITTEN, memory - WRITTEN + span_memory),) if memory >= WRITTEN else ()
+        inside = (Region("activation", buffer, buffer + span_buffer),)
+        reads, writes = (outside, inside) if name == "LOAD" else (inside, outside)
         self.append(name, reads=reads, writes=writes, memory=memory, buffer=buffer, length=length, count_1=count_1,
                     count_2=count_2, memory_step_1=memory_1, buffer_step_1=buffer_1, memory_step_2=memory_2,
                     buffer_step_2=buffer_2)

@@ -25,7 +25,7 @@ __all__ = ["FORMAT_VERSION", "Image", "ImageError", "LayerRecord", "Step", "Tens
 
 _MAGIC = b"SYSTOLTH"
 _PREFIX = struct.Struct("<8sIII")
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _ROUNDINGS = ("double", "single")
 
 
@@ -39,6 +39,9 @@ class Image:
     config : AcceleratorConfig
     memory : np.ndarray
         uint8, contents of main memory from the base on.
+    writable : int
+        First byte of `memory` that programs write, register WRITABLE: a multiple of 64. Programs, weights, constants and
+        what the host gives lie below.
     steps : list of Step
     inputs, outputs, scratch : list of TensorRecord
         `scratch` are tensors that host operators read or write.
@@ -49,6 +52,7 @@ class Image:
     model: str
     config: AcceleratorConfig
     memory: np.ndarray
+    writable: int
     steps: list[Step]
     inputs: list[TensorRecord]
     outputs: list[TensorRecord]
@@ -69,6 +73,7 @@ class Image:
         """Contents of the image file."""
         header = json.dumps({
             "model": self.model, "config": self.config.as_dict(), "rounding": self.rounding,
+            "writable": self.writable,
             "steps": [asdict(step) for step in self.steps], "inputs": [asdict(t) for t in self.inputs],
             "outputs": [asdict(t) for t in self.outputs], "scratch": [asdict(t) for t in self.scratch],
             "layers": [asdict(layer) for layer in self.layers],
@@ -111,12 +116,13 @@ class Image:
 
     @classmethod
     def _from_header(cls, header: dict, memory: np.ndarray) -> "Image":
-        for name in ("model", "rounding", "config", "steps", "inputs", "outputs", "scratch", "layers"):
+        for name in ("model", "rounding", "config", "writable", "steps", "inputs", "outputs", "scratch", "layers"):
             if name not in header:
                 raise ImageError(f"the header must have {name!r}")
         return cls(
             model=read_value(header["model"], str, "model"), rounding=read_value(header["rounding"], str, "rounding"),
             config=read_record(header["config"], AcceleratorConfig, "configuration"), memory=memory,
+            writable=read_value(header["writable"], int, "writable"),
             steps=read_records(header["steps"], Step, "step"), inputs=read_records(header["inputs"], TensorRecord, "input"),
             outputs=read_records(header["outputs"], TensorRecord, "output"),
             scratch=read_records(header["scratch"], TensorRecord, "scratch tensor"),
@@ -135,10 +141,12 @@ class Image:
             raise ImageError(f"memory must be at most {LARGEST_OFFSET} bytes, not {size}")
         if self.rounding not in _ROUNDINGS:
             raise ImageError(f"rounding must be one of {', '.join(_ROUNDINGS)}, not {self.rounding[:40]!r}")
-        programs = check_steps(self.steps, size)
+        if not 0 <= self.writable <= size or self.writable % 64:
+            raise ImageError(f"writable must be a multiple of 64 from 0 to {size}, not {self.writable}")
+        programs = check_steps(self.steps, self.writable)
         check_tensors([*self.inputs, *self.outputs, *self.scratch], programs, size)
         for program in programs:
-            check_program(self.config, self.memory, program, programs)
+            check_program(self.config, self.memory, self.writable, program)
 
 
 def _parse(text: bytes) -> dict:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from systolith_golden.command_check import LARGEST_OFFSET, LARGEST_TRANSFER, missing_unit, transfer_extent
+from systolith_golden.command_check import LARGEST_TRANSFER, missing_unit, transfer_extent
 from systolith_golden.machine_error import MachineError
 from systolith_golden.token_counters import TokenCounters
 from systolith_spec.commands import COMMAND_BYTES, Opcode, decode
@@ -23,7 +23,7 @@ _LARGEST_SIZE = 1 << 31
 
 
 def check_steps(steps: list[Step], size: int) -> list[range]:
-    """Check the steps; return the bytes of each program, in order of their addresses.
+    """Check the steps, whose programs are in the first `size` bytes; return the bytes of each, in order of their addresses.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def check_steps(steps: list[Step], size: int) -> list[range]:
             continue
         program = range(step.program, step.program + COMMAND_BYTES * step.commands)
         if step.commands < 1 or program.start < 0 or program.stop > size:
-            raise ImageError(f"step {number} must have its commands inside the {size} bytes of memory, "
+            raise ImageError(f"step {number} must have its commands inside the {size} bytes that are only read, "
                              f"not {program.start} to {program.stop}")
         if program.start % COMMAND_BYTES:
             raise ImageError(f"step {number} must begin at a multiple of {COMMAND_BYTES} bytes, not {program.start}")
@@ -66,11 +66,12 @@ def check_tensors(tensors: list[TensorRecord], programs: list[range], size: int)
             raise ImageError(f"{label} must lie outside all programs")
 
 
-def check_program(config: AcceleratorConfig, memory: np.ndarray, program: range, programs: list[range]) -> None:
+def check_program(config: AcceleratorConfig, memory: np.ndarray, writable: int, program: range) -> None:
     """Check the commands of a program, whatever the contents of buffers.
 
-    Each command is known and asks for no unit that the configuration leaves out; transfers stay inside memory,
-    buffers and outside all programs; tokens balance; END is the last command and no other.
+    Each command is known and asks for no unit that the configuration leaves out; transfers stay inside memory and
+    buffers; what is stored goes to the bytes of memory from `writable` on, weights and parameters come from those below;
+    tokens balance; END is the last command and no other.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def check_program(config: AcceleratorConfig, memory: np.ndarray, program: range,
         if missing := missing_unit(config, command.name, fields):
             raise ImageError(f"{where}: {missing[0]} must be 0 in a configuration without {missing[1]}")
         if command.opcode in (Opcode.LOAD, Opcode.STORE):
-            _check_transfer(config, len(memory), fields, where, programs if command.opcode == Opcode.STORE else [])
+            _check_transfer(config, _memory_range(command.opcode, fields, writable, len(memory)), fields, where)
         try:
             tokens.take(index, command.name, command.engine, fields["wait"])
             tokens.give(index, command.name, command.engine, fields["signal"])
@@ -103,8 +104,14 @@ def check_program(config: AcceleratorConfig, memory: np.ndarray, program: range,
         raise ImageError(f"program at {program.start}: {error}") from None
 
 
-def _check_transfer(config: AcceleratorConfig, memory_size: int, fields: dict[str, int], where: str,
-                    forbidden: list[range]) -> None:
+def _memory_range(opcode: int, fields: dict[str, int], writable: int, size: int) -> range:
+    """Offsets that a transfer may touch."""
+    if opcode == Opcode.STORE:
+        return range(writable, size)
+    return range(writable if fields["space"] else size)
+
+
+def _check_transfer(config: AcceleratorConfig, memory: range, fields: dict[str, int], where: str) -> None:
     sizes = (config.activation_bytes, config.weight_bytes, config.parameter_bytes)
     space = fields.get("space", 0)
     if space >= len(sizes):
@@ -114,12 +121,11 @@ def _check_transfer(config: AcceleratorConfig, memory_size: int, fields: dict[st
             raise ImageError(f"{where}: {name} must be at least 1, not 0")
     if fields["length"] * fields["count_1"] * fields["count_2"] > LARGEST_TRANSFER:
         raise ImageError(f"{where}: a transfer must move at most {LARGEST_TRANSFER} bytes")
-    for side, size in (("memory", min(memory_size, LARGEST_OFFSET)), ("buffer", sizes[space])):
+    for side, allowed in (("memory", memory), ("buffer", range(sizes[space]))):
         extent = transfer_extent(fields, side)
-        if extent.start < 0 or extent.stop > size:
-            raise ImageError(f"{where}: {side} must be inside {size} bytes, not {extent.start:#x} to {extent.stop:#x}")
-    if _meets_any(transfer_extent(fields, "memory"), forbidden):
-        raise ImageError(f"{where}: memory must be outside all programs")
+        if extent.start < allowed.start or extent.stop > allowed.stop:
+            raise ImageError(f"{where}: {side} must be inside {allowed.start:#x} to {allowed.stop:#x}, "
+                             f"not {extent.start:#x} to {extent.stop:#x}")
 
 
 def _meets_any(extent: range, programs: list[range]) -> bool:

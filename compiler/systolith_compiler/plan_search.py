@@ -142,6 +142,5 @@ class _Search:
         for layer in self.following:
             emitter.layer_index += 1
             schedule_layer(layer, emitter, None if isinstance(layer, MatrixLayer) else behind).emit()
-        emitter.program.set_memory(emitter.memory.size)
         commands = emitter.program.encode()
         return predict(emitter.config, commands).total, len(commands)

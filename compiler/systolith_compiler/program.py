@@ -10,7 +10,7 @@ The scheduler appends commands in an order in which they could run one after ano
 Bytes are tracked in granules, so neighbours may be ordered without need, but never the reverse.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf
 from typing import NamedTuple
@@ -86,7 +86,7 @@ class Program:
     ----------
     config : AcceleratorConfig
     memory_size : int
-        Bytes of the image, for tracking main memory.
+        Bytes of main memory that programs write, which region "memory" counts.
     """
 
     def __init__(self, config: AcceleratorConfig, memory_size: int = 0):
@@ -103,10 +103,6 @@ class Program:
         other.commands = [_Command(c.name, c.fields, c.reads, c.writes, c.early) for c in self.commands[first:]]
         return other
 
-    def set_memory(self, size: int) -> None:
-        """Bytes of the image, as far as it is known."""
-        self._sizes["memory"] = size
-
     def append(self, name: str, *, reads: tuple[Region, ...] = (), writes: tuple[Region, ...] = (), early: bool = False,
                **fields: int | LaneTables) -> None:
         """Append a command.
@@ -122,14 +118,18 @@ class Program:
         """
         self.commands.append(_Command(name, fields, tuple(reads), tuple(writes), early))
 
-    def encode(self) -> list[bytes]:
-        """Order, place tokens and encode; END is added."""
+    def encode(self, locate: Callable[[int], int] | None = None) -> list[bytes]:
+        """Order, place tokens and encode; END is added. `locate` makes the final memory offset of each."""
         commands = _with_tables(_hoisted(self.commands))
         self._place_tokens(commands)
         words = []
         for command in commands:
-            extra = {"fence": command.fence} if command.name == "VECTOR" else {}
-            words.append(encode(command.name, wait=command.wait, signal=command.signal, **extra, **command.fields))
+            fields = dict(command.fields)
+            if command.name == "VECTOR":
+                fields["fence"] = command.fence
+            if locate and "memory" in fields:
+                fields["memory"] = locate(fields["memory"])
+            words.append(encode(command.name, wait=command.wait, signal=command.signal, **fields))
         return [*words, encode("END")]
 
     def _place_tokens(self, commands: list[_Command]) -> None:

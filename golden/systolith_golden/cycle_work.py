@@ -5,6 +5,7 @@ subject of `cycle_simulation`.
 """
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from systolith_spec.column_mode import column_outputs, column_settle
@@ -204,6 +205,15 @@ class Workbook:
         )
         self._settle = column_settle(config, read_latency=ACTIVATION_READ_LATENCY + delay)
         self._bank_bytes = config.activation_bytes // config.activation_banks
+
+    def program(self, commands: Iterable[bytes]) -> list[Work]:
+        """Work of each command up to END, which is added where it is missing."""
+        works = []
+        for command in commands:
+            works.append(self.work(command))
+            if works[-1].engine is None:
+                return works
+        return [*works, self.work(bytes(COMMAND_BYTES))]
 
     def work(self, command: bytes) -> Work:
         """Decode a command and measure it."""

@@ -70,7 +70,7 @@ def predict(
     program_offset : int
         Memory offset of the first command; decides how bursts of commands are aligned.
     program_limit : int
-        Memory offset from which on no commands are fetched, register LIMIT; 0: none.
+        Memory offset from which on no commands are fetched, register WRITABLE or LIMIT; 0: none.
     constants : CycleConstants, optional
 
     Raises
@@ -81,14 +81,7 @@ def predict(
     if memory_latency < 0:
         raise ValueError(f"Memory latency must be at least 0, not {memory_latency!r}")
     constants = constants or CycleConstants()
-    book = Workbook(config, constants)
-    works = []
-    for command in commands:
-        works.append(book.work(command))
-        if works[-1].engine is None:
-            break
-    else:
-        works.append(book.work(bytes(64)))
+    works = Workbook(config, constants).program(commands)
     simulation = CycleSimulation(config, constants, works, memory_latency, program_offset, program_limit)
     total = simulation.run()
 

@@ -103,6 +103,8 @@ class Machine:
         Register BASE: address of offset 0.
     limit : int
         Register LIMIT: bytes from BASE that a program may touch; 0: no limit but the end of `memory`.
+    writable : int
+        Register WRITABLE: first byte offset from BASE that a program may write; commands lie below, unless it is 0.
     check_hazards : bool
         Verify that tokens and fences order all accesses to the same bytes.
     check_undefined : bool
@@ -122,6 +124,7 @@ class Machine:
         memory: bytearray | np.ndarray,
         base: int = 0,
         limit: int = 0,
+        writable: int = 0,
         *,
         check_hazards: bool = False,
         check_undefined: bool = False,
@@ -136,6 +139,7 @@ class Machine:
             raise ValueError(f"Memory and limit must be at most {LARGEST_OFFSET} bytes, not {len(self.memory)} and {limit}")
         self.base = base
         self.limit = limit or max(0, len(self.memory) - base)
+        self.writable = writable
         self.check_hazards = check_hazards
         self.check_undefined = check_undefined
         # One spare element behind the end holds the padding value during window walks.
@@ -219,6 +223,13 @@ class Machine:
         self._index, self._opcode = index, "fetch"
         offset = program_offset + index * COMMAND_BYTES
         self._check_memory("program", offset, COMMAND_BYTES)
+        if self.writable:
+            self._require(
+                offset + COMMAND_BYTES <= self.writable,
+                "program",
+                f"below {self.writable:#x} (WRITABLE) from BASE",
+                f"{offset:#x} to {offset + COMMAND_BYTES:#x}",
+            )
         self._program = range(program_offset, offset + COMMAND_BYTES)
         data = self.memory[self.base + offset : self.base + offset + COMMAND_BYTES].tobytes()
         try:
@@ -349,6 +360,10 @@ class Machine:
 
     def _store(self, fields: dict[str, int]) -> None:
         memory, buffer, length = self._transfer(fields, "activation")
+        lowest = int(memory.min())
+        self._require(
+            lowest >= self.writable, "memory", f"at least {self.writable:#x} (WRITABLE) from BASE", hex(lowest)
+        )
         self._statistics.bytes_written += self._beats(memory, length)
         overlap = (memory < self._program.stop) & (memory + length > self._program.start)
         self._require(

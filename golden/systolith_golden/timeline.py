@@ -91,19 +91,14 @@ def timeline(config: AcceleratorConfig, commands: Iterable[bytes], memory_latenc
     ----------
     config : AcceleratorConfig
     commands : iterable of bytes
-        64-byte commands, END last.
+        64-byte commands in stream order; END may be missing and ends the program.
     memory_latency, program_offset, program_limit : int
         As for `cycles.predict`.
     """
-    constants = CycleConstants()
-    book = Workbook(config, constants)
-    works, result = [], []
-    for command in commands:
-        works.append(book.work(command))
-        if works[-1].engine is None:
-            break
-        space = Space(decode(command)[1]["space"]) if works[-1].engine == Engine.LOAD else None
-        result.append(CommandTimes(work=works[-1], space=space))
+    constants, commands = CycleConstants(), list(commands)
+    works = Workbook(config, constants).program(commands)
+    result = [CommandTimes(work=work, space=Space(decode(command)[1]["space"]) if work.engine == Engine.LOAD else None)
+              for work, command in zip(works[:-1], commands, strict=False)]
     times = {id(entry.work): entry for entry in result}
     simulation = _TracedSimulation(times, config, constants, works, memory_latency, program_offset, program_limit)
     return result, int(simulation.run())

@@ -7,20 +7,23 @@ import typer
 
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import UserError, guarded
-from systolith_cli.options import ConfigOption, ExplainOption, JsonOption, SeedOption
+from systolith_cli.options import (
+    ConfigOption,
+    ExplainOption,
+    JsonOption,
+    LatencyOption,
+    LevelOption,
+    SeedOption,
+    check_level,
+    size_argument,
+)
 from systolith_cli.output import console, print_report
 from systolith_cli.run import finish, infer_with_progress
 from systolith_sim.convolution import convolution_graph, convolution_sample
-from systolith_sim.inference import LEVELS
 
 __all__ = ["conv"]
 
-_LIMIT = 4096
 _MOST_KERNEL = 255
-
-
-def _size(name: str, what: str):
-    return typer.Argument(metavar=name, min=1, max=_LIMIT, help=f"{what}, 1 to {_LIMIT}.")
 
 
 def _kernel(text: str) -> tuple[int, int]:
@@ -34,10 +37,10 @@ def _kernel(text: str) -> tuple[int, int]:
 
 @guarded
 def conv(
-    height: Annotated[int, _size("H", "Rows of the input")],
-    width: Annotated[int, _size("W", "Columns of the input")],
-    channels: Annotated[int, _size("CIN", "Channels of the input")],
-    outputs: Annotated[int, _size("COUT", "Channels of the output")],
+    height: Annotated[int, size_argument("H", "Rows of the input")],
+    width: Annotated[int, size_argument("W", "Columns of the input")],
+    channels: Annotated[int, size_argument("CIN", "Channels of the input")],
+    outputs: Annotated[int, size_argument("COUT", "Channels of the output")],
     kernel: Annotated[str, typer.Option(help="Rows and columns of the kernel: 3 or 3x5.")] = "3",
     stride: Annotated[int, typer.Option(min=1, max=255, help="In both directions.")] = 1,
     dilation: Annotated[int, typer.Option(min=1, max=255, help="In both directions.")] = 1,
@@ -45,8 +48,8 @@ def conv(
     depthwise: Annotated[bool, typer.Option("--depthwise", help="Each output channel reads one input channel.")] = False,
     config: ConfigOption = "small-8x8",
     seed: SeedOption = 1,
-    level: Annotated[str, typer.Option(help="rtl, machine or tensor.")] = "rtl",
-    latency: Annotated[int, typer.Option(min=2, max=1000, help="Main memory: cycles to the first beat.")] = 20,
+    level: LevelOption = "rtl",
+    latency: LatencyOption = 20,
     explain: ExplainOption = False,
     json: JsonOption = None,
 ) -> None:
@@ -55,8 +58,7 @@ def conv(
     Examples: [dim]systolith conv 16 16 64 64 --kernel 3 --config base-16x16[/dim],
     [dim]systolith conv 48 48 16 16 --kernel 3 --stride 2 --depthwise[/dim]
     """
-    if level not in LEVELS:
-        raise UserError(f"Level must be one of {', '.join(LEVELS)}, not {level!r}")
+    check_level(level)
     if padding not in ("same", "valid"):
         raise UserError(f"Padding must be 'same' or 'valid', not {padding!r}")
     accelerator = find_config(config)

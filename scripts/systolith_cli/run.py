@@ -11,11 +11,20 @@ import typer
 
 from systolith_cli.configuration import find_config
 from systolith_cli.errors import FAILED, UserError, guarded
-from systolith_cli.options import ExplainOption, JsonOption, RoundingOption, SeedOption, check_rounding
+from systolith_cli.options import (
+    ExplainOption,
+    JsonOption,
+    LatencyOption,
+    LevelOption,
+    RoundingOption,
+    SeedOption,
+    check_level,
+    check_rounding,
+)
 from systolith_cli.output import Activities, console, print_report, write_json
 from systolith_compiler.graph import Graph
 from systolith_compiler.tflite_reader import read_tflite
-from systolith_sim.inference import LEVELS, InferenceReport, infer
+from systolith_sim.inference import InferenceReport, infer
 from systolith_sim.samples import load_samples, random_sample
 from systolith_spec.config import AcceleratorConfig
 
@@ -32,8 +41,8 @@ def run(
                      "network's input shape without batch; int8, or float to be quantised. Without it: one random sample."
                      )] = None,
     seed: SeedOption = 1,
-    level: Annotated[str, typer.Option(help="rtl (cycle-accurate), machine (command stream) or tensor (numpy).")] = "rtl",
-    latency: Annotated[int, typer.Option(min=2, max=1000, help="Main memory: cycles to the first beat.")] = 20,
+    level: LevelOption = "rtl",
+    latency: LatencyOption = 20,
     batch: Annotated[int, typer.Option(min=1, max=256, help="Samples of one run, which share the loads of weights: for "
                                        "networks of fully connected layers.")] = 1,
     stall: Annotated[int, typer.Option(min=0, max=95, help="Main memory: percentage of cycles each channel stalls.")] = 0,
@@ -56,8 +65,7 @@ def run(
     [dim]systolith run net.tflite --input x.npy --level machine --json result.json[/dim],
     [dim]systolith run net.tflite --target serial:/dev/ttyUSB0[/dim]
     """
-    if level not in LEVELS:
-        raise UserError(f"Level must be one of {', '.join(LEVELS)}, not {level!r}")
+    check_level(level)
     check_rounding(rounding)
     if target is not None and (level != "rtl" or waves is not None or stall):
         raise UserError("--level, --waves and --stall are for simulations, not for --target")

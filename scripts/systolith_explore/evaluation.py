@@ -118,7 +118,7 @@ def operator_mix(config: AcceleratorConfig, models: tuple[str, ...]) -> list[dic
         macs = {layer.index: layer.macs for layer in image.layers}
         entries = [entry for step in image.steps if step.program is not None for entry in explain(
             config, image.commands(step), macs, LATENCY, program_offset=step.program,
-            program_limit=image.memory.size)]
+            program_limit=image.writable)]
         kinds: dict[str, list] = {}
         for entry in entries:
             kinds.setdefault(image.layers[entry.layer].op, []).append(entry)

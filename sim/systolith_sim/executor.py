@@ -38,7 +38,7 @@ class MachineTarget:
 
     def __init__(self, image: Image, *, check_hazards: bool = False):
         self.memory = image.memory.copy()
-        self.machine = Machine(image.config, self.memory, check_hazards=check_hazards)
+        self.machine = Machine(image.config, self.memory, writable=image.writable, check_hazards=check_hazards)
         self.statistics: list[RunStatistics] = []
 
     def read(self, offset: int, size: int) -> np.ndarray:

@@ -197,14 +197,17 @@ class ImageTarget:
         if zlib.crc32(data) % self.share or image.memory.size > 1 << 20:
             return "accepted"
         target = MachineTarget(image)
+        outcome = "correct"
         try:
             for step in image.steps[:4]:
                 if step.program is not None:
                     target.machine.run(step.program)
         except MachineError as error:
             one_line(error)
-            return "refused"
-        return "correct"
+            outcome = "refused"
+        if not np.array_equal(target.memory[:image.writable], image.memory[:image.writable]):
+            raise AssertionError("A program has written below what is writable")
+        return outcome
 
 
 def _change_command(memory: bytearray, steps: list[dict], rng: np.random.Generator) -> None:

@@ -129,7 +129,7 @@ def check(text: str, cells: str = "", *, config: AcceleratorConfig = SMALL, stal
     image, memory = small_image(config)
     wanted = memory.copy()
     step = image.steps[0]
-    Machine(config, wanted, check_hazards=True).run(step.program)
+    Machine(config, wanted, writable=image.writable, check_hazards=True).run(step.program)
 
     def pack(data: np.ndarray) -> str:
         return base64.b64encode(zlib.compress(data.tobytes())).decode()
@@ -137,7 +137,7 @@ def check(text: str, cells: str = "", *, config: AcceleratorConfig = SMALL, stal
     return run(text, top="systolith", test_module=testbench, test_filter="golden", simulator=simulator, optimise="0",
                extra_sources=[cells] if cells else [], timeout_seconds=1800, arguments={
                    "memory": pack(memory), "wanted": pack(wanted), "program": step.program, "base": _BASE,
-                   "limit": memory.size, "watchdog": 20_000, "stall": stall, "runs": runs})
+                   "limit": memory.size, "writable": image.writable, "watchdog": 20_000, "stall": stall, "runs": runs})
 
 
 def _file(design: Design) -> Path:

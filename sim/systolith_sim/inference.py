@@ -129,7 +129,7 @@ def _explain(image: Image, memory_latency: int) -> list[LayerExplanation]:
     macs = {layer.index: layer.macs for layer in image.layers}
     return [layer for step in image.steps if step.program is not None
             for layer in explain(image.config, image.commands(step), macs, memory_latency, program_offset=step.program,
-                                 program_limit=image.memory.size)]
+                                 program_limit=image.writable)]
 
 
 def _layers(image: Image, ends: dict[int, int], total: int | None) -> list[LayerReport]:

@@ -33,7 +33,7 @@ class SimulationTarget:
         self._registers = RegisterDriver(dut)
         self._limit_ns = job.limit_cycles * _PERIOD_NS
         self._watchdog = job.watchdog
-        self._size = job.image.memory.size
+        self._range = {"BASE": 0, "LIMIT": job.image.memory.size, "WRITABLE": job.image.writable}
         self.counters: dict[str, int] = {}
         self.layer_ends: dict[int, int] = {}
         self.layers = range(len(job.image.layers))
@@ -46,7 +46,7 @@ class SimulationTarget:
             await RisingEdge(self._dut.clk)
         self._dut.rst.value = 0
         await RisingEdge(self._dut.clk)
-        for name, value in (("BASE", 0), ("LIMIT", self._size), ("WATCHDOG", self._watchdog), ("INTERRUPT", 1)):
+        for name, value in {**self._range, "WATCHDOG": self._watchdog, "INTERRUPT": 1}.items():
             await self._registers.write(register(name).offset, value)
 
     def begin(self) -> None:

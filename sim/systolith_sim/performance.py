@@ -36,7 +36,7 @@ def _run(graph: Graph, config: AcceleratorConfig, latencies: tuple[int, ...] = (
     macs = {layer.index: layer.macs for layer in image.layers}
     layers = [entry for step in image.steps if step.program is not None
               for entry in explain(config, image.commands(step), macs, latencies[0], program_offset=step.program,
-                                   program_limit=image.memory.size)]
+                                   program_limit=image.writable)]
     return {
         "cycles": [sum(run.total for run in programs) for programs in runs],
         "macs": sum(layer.macs for layer in image.layers if not layer.host),

@@ -7,7 +7,7 @@ __all__ = ["predict_image"]
 
 
 def predict_image(image: Image, memory_latency: int = 20) -> list[CyclePrediction]:
-    """The prediction of each program of an image, with the placement of its commands and register LIMIT as the host sets it."""
+    """The prediction of each program of an image, with the placement of its commands and WRITABLE as the host sets it."""
     return [predict(image.config, image.commands(step), memory_latency, program_offset=step.program,
-                    program_limit=image.memory.size)
+                    program_limit=image.writable)
             for step in image.steps if step.program is not None]

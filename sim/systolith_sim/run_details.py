@@ -44,7 +44,7 @@ def run_details(image: Image, memory_latency: int = 20) -> dict:
         commands = image.commands(step)
         pieces["commands"].append((step.program, step.program + COMMAND_BYTES * len(commands)))
         times, total = timeline(image.config, commands, memory_latency, program_offset=step.program,
-                                program_limit=image.memory.size)
+                                program_limit=image.writable)
         for entry, command in zip(times, commands, strict=False):
             fields = decode(command)[1]
             work = entry.work

@@ -100,7 +100,8 @@ class BoardTarget:
                             f"{identity.memory_bytes:,}")
         self._stop()
         self._link.write_memory(0, image.memory.tobytes())
-        for name, value in (("BASE", 0), ("LIMIT", image.memory.size), ("WATCHDOG", _WATCHDOG_CYCLES), ("INTERRUPT", 0)):
+        for name, value in (("BASE", 0), ("LIMIT", image.memory.size), ("WRITABLE", image.writable),
+                            ("WATCHDOG", _WATCHDOG_CYCLES), ("INTERRUPT", 0)):
             self._write(name, value)
 
     def begin(self) -> None:

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define IMAGE_MAGIC "SYSTOLTH"
-#define IMAGE_VERSION 1u
+#define IMAGE_VERSION 2u
 #define IMAGE_PREFIX 20u
 #define IMAGE_ALIGNMENT 4096u
 
@@ -337,6 +337,8 @@ static void clean(const struct systolith_device *device, const void *data, uint3
 int systolith_load(struct systolith_device *device, const struct systolith_image *image, void *memory,
                    uint32_t address, uint32_t room)
 {
+    uint32_t writable;
+
     if (device->state == SYSTOLITH_RUNNING)
         return SYSTOLITH_RUNNING;
     if (address % IMAGE_ALIGNMENT)
@@ -345,6 +347,8 @@ int systolith_load(struct systolith_device *device, const struct systolith_image
         return SYSTOLITH_NO_ROOM;
     if (!configuration_agrees(device, image))
         return SYSTOLITH_WRONG_CONFIGURATION;
+    if (!number_of(header_of(image), "writable", &writable) || writable > image->size)
+        return SYSTOLITH_DAMAGED_IMAGE;
     memcpy(memory, image->contents, image->size);
     clean(device, memory, image->size);
     device->image = image;
@@ -352,6 +356,7 @@ int systolith_load(struct systolith_device *device, const struct systolith_image
     device->address = address;
     set(device, SYSTOLITH_BASE, address);
     set(device, SYSTOLITH_LIMIT, image->size);
+    set(device, SYSTOLITH_WRITABLE, writable);
     return SYSTOLITH_OK;
 }
 

@@ -104,7 +104,7 @@ int systolith_tensor(const struct systolith_image *image, const char *list, uint
                      struct systolith_tensor *tensor);
 
 /* Compare the configuration of an image with the device, copy the image to `memory` of `room` bytes, which the
- * accelerator sees at `address`, and set BASE and LIMIT. */
+ * accelerator sees at `address`, and set BASE, LIMIT and WRITABLE. */
 int systolith_load(struct systolith_device *device, const struct systolith_image *image, void *memory,
                    uint32_t address, uint32_t room);
 
