@@ -165,9 +165,9 @@ class GowinPll(_Pll):
             p_PSDA_SEL="0000", p_DUTYDA_SEL="1000", p_DYN_DA_EN="false", p_CLKFB_SEL="internal",
             p_CLKOUT_BYPASS="false", p_CLKOUTP_BYPASS="false", p_CLKOUTD_BYPASS="false", p_DYN_SDIV_SEL=2,
             p_CLKOUTD_SRC="CLKOUT", p_CLKOUTD3_SRC="CLKOUT",
-            i_CLKIN=buffer.i, i_CLKFB=Const(0), i_RESET=Const(0), i_RESET_P=Const(0), i_FBDSEL=Const(0, 6),
-            i_IDSEL=Const(0, 6), i_ODSEL=Const(0, 6), i_PSDA=Const(0, 4), i_DUTYDA=Const(0, 4), i_FDLY=Const(0, 4),
-            o_CLKOUT=self.clk, o_LOCK=self.locked,
+            # The inputs for other settings while it runs have no wire: of each that has, nextpnr searches the whole of a
+            # GW2A for a clock divider, for minutes.
+            i_CLKIN=buffer.i, i_RESET=Const(0), i_RESET_P=Const(0), o_CLKOUT=self.clk, o_LOCK=self.locked,
         )  # fmt: skip
         return m
 
