@@ -206,7 +206,7 @@ def test_browser_renders_the_page(folder, tmp_path):
 def test_names_of_points_do_not_cover_each_other():
     """Like points share one name, and names that find no room are left out."""
     points = [(100.0, 50.0, "2"), (103.0, 51.0, "10"), (100.0, 64.0, "3"),
-              *((300.0 + 12 * index, 50.0, "name") for index in range(20))]
+              *((300.0 + 10 * index, 50.0, "a long name") for index in range(20))]
     places = labels(points)
     texts = [text for *_, text in places]
     assert "2, 10" in texts and "3" in texts and 3 < len(texts) < 22

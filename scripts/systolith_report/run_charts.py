@@ -8,8 +8,8 @@ from systolith_report.records import Run
 from systolith_report.svg import COLORS, Drawing, ticks
 from systolith_sim.run_details import KINDS, TRAFFIC
 
-__all__ = ["ENGINES", "buffer_chart", "cycle_chart", "labels", "memory_chart", "roofline_chart", "skyline_chart", "timeline_chart",
-           "traffic_chart"]
+__all__ = ["ENGINES", "buffer_chart", "cycle_chart", "labels", "memory_chart", "roofline_chart", "skyline_chart",
+           "timeline_chart", "traffic_chart"]
 
 _WIDTH = 960
 _LEFT = 190
