@@ -23,22 +23,26 @@ def _misfit(entry: dict) -> str:
     return f"{entry['name']}: {entry['misfit']}"
 
 
+def _preset(found: dict) -> dict:
+    """The preset of the board, or the best one that can be used where that cannot."""
+    own = next(entry for entry in found["presets"] if entry["name"] == BOARDS[found["board"]].preset)
+    return own if own["fps"] else max(found["presets"], key=lambda entry: entry["fps"]) if found["winner"] else own
+
+
 def row(found: dict) -> list[str]:
-    """One board: what to build, and how far its preset is from that."""
-    board, confirmed = BOARDS[found["board"]], found["confirmed"]
-    preset = next(entry for entry in found["presets"] if entry["name"] == board.preset)
+    """One board: what to build, and how far the presets are from that."""
+    board, confirmed, preset = BOARDS[found["board"]], found["confirmed"], _preset(found)
     if found["winner"] is None:
         return [board.title, f"nothing fits: {_misfit(found['least'])}", "", "", "", _misfit(preset), ""]
     best = found["winner"]
     measured, measured_preset = confirmed.get(best["name"]), confirmed.get(preset["name"])
     lut = measured["area"]["lut"] if measured else best["area"]["lut"]
     clock = f"{best['clock_mhz']:.0f}" + (f" / {measured['clock_mhz']:.0f}" if measured else "")
-    factor = f"{best['fps'] / preset['fps']:.2f}" if preset["fps"] else ""
+    factor = f"{best['fps'] / preset['fps']:.2f}"
     if measured and measured_preset and "fps" in measured_preset:
         factor += f" / {measured['fps'] / measured_preset['fps']:.2f}"
     return [board.title, describe(AcceleratorConfig(**best["configuration"])), f"{lut:,} ({lut / board.capacity['lut']:.0%})",
-            clock, _speed(best["fps"], measured),
-            _speed(preset["fps"], measured_preset) if preset["fps"] else _misfit(preset), factor]
+            clock, _speed(best["fps"], measured), f"{preset['name']}: {_speed(preset['fps'], measured_preset)}", factor]
 
 
 def notes(found: dict) -> list[str]:
@@ -47,10 +51,12 @@ def notes(found: dict) -> list[str]:
     if found["winner"] is None:
         parts = sorted(found["least_parts"].items(), key=lambda entry: -entry[1])
         return [f"{title}: LUT4s of the smallest by part: {', '.join(f'{name} {lut:,}' for name, lut in parts if lut >= 10)}."]
+    own = next(entry for entry in found["presets"] if entry["name"] == BOARDS[found["board"]].preset)
+    lines = [] if own["fps"] else [f"{title}: its own preset, {own['name']}, {own['misfit']}."]
     best = found["predicted"]
     if not found["confirmed"] or best["name"] == found["winner"]["name"]:
-        return []
-    return [f"{title}: predicted only, too large to be confirmed in the time: {best['name']}, "
+        return lines
+    return [*lines, f"{title}: predicted only, too large to be confirmed in the time: {best['name']}, "
             f"{describe(AcceleratorConfig(**best['configuration']))}, {best['area']['lut']:,} LUT4, "
             f"{best['clock_mhz']:.0f} MHz, {best['fps']:,.0f} inferences a second."]
 
@@ -62,7 +68,7 @@ def main() -> None:
     results = [json.loads((folder / f"{name}.json").read_text()) for name in TARGETS]
     summary = ("Predicted, or predicted / confirmed by synthesis, place and route and a run of each network on the RTL; "
                "inferences a second are the geometric mean of ResNet-8, DS-CNN, MobileNetV1 0.25 and the autoencoder.")
-    header = ["board", "what to build", "LUT4", "MHz", "inferences/s", "its preset", "times the preset"]
+    header = ["board", "what to build", "LUT4", "MHz", "inferences/s", "preset", "times the preset"]
     publish(Figures(name="boards", summary=summary, rows=[row(found) for found in results], header=header,
                     notes=[note for found in results for note in notes(found)]), page=PAGE)
     shutil.copyfile(folder / TARGETS[0] / "figures" / "00.svg", PAGE.parent / "figures" / "explore.svg")

@@ -351,8 +351,9 @@ def found_json(board, winner=None, confirmed=(), predicted=None):
 def test_table_of_boards():
     own = BOARD.preset
     cells = generate_exploration.row(found_json("ulx3s-85f", True, [("w", 1400.0), (own, 1000.0)]))
-    assert cells[2:] == ["25,000 (30%)", "117 / 110", "1,500 / 1,400", "1,000 / 1,000", "1.50 / 1.40"]
-    assert generate_exploration.row(found_json("ulx3s-85f", True))[2:] == ["24,000 (29%)", "117", "1,500", "1,000", "1.50"]
+    assert cells[2:] == ["25,000 (30%)", "117 / 110", "1,500 / 1,400", f"{own}: 1,000 / 1,000", "1.50 / 1.40"]
+    predicted = generate_exploration.row(found_json("ulx3s-85f", True))
+    assert predicted[2:] == ["24,000 (29%)", "117", "1,500", f"{own}: 1,000", "1.50"]
     nothing = found_json("icebreaker")
     assert "nothing fits: l: needs 8 LUT" in generate_exploration.row(nothing)[1]
     assert generate_exploration.notes(nothing) == [
@@ -360,3 +361,8 @@ def test_table_of_boards():
     (note,) = generate_exploration.notes(found_json("ulx3s-85f", True, [("w", 1400.0)], "huge"))
     assert "predicted only" in note and "huge" in note
     assert not generate_exploration.notes(found_json("ulx3s-85f", True, [("w", 1400.0)]))
+    other = found_json("ulx3s-85f", True)
+    other["presets"].append({**other["presets"][0], "name": "tiny-4x4", "fps": 500.0})
+    other["presets"][0] |= {"fps": 0.0, "misfit": "leaves 1 more of kws to the host"}
+    assert generate_exploration.row(other)[-2:] == ["tiny-4x4: 500", "3.00"]
+    assert generate_exploration.notes(other) == [f"Radiona ULX3S 85F: its own preset, {own}, leaves 1 more of kws to the host."]

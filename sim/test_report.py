@@ -15,7 +15,7 @@ from systolith_cli.main import app
 from systolith_compiler.compiler import compile_graph
 from systolith_golden.cycles import predict
 from systolith_report.records import Run, Synthesis
-from systolith_report.run_charts import timeline_chart
+from systolith_report.run_charts import labels, timeline_chart
 from systolith_report.svg import ticks
 from systolith_report.synthesis_charts import area_chart, merged_path, seed_chart
 from systolith_sim.convolution import convolution_graph
@@ -201,3 +201,15 @@ def test_browser_renders_the_page(folder, tmp_path):
     assert image.shape[:2] == (4000, 1100)
     colors = np.unique((image[:, :, :3] * 15).astype(int).reshape(-1, 3), axis=0)
     assert len(colors) > 50
+
+
+def test_names_of_points_do_not_cover_each_other():
+    """Like points share one name, and names that find no room are left out."""
+    points = [(100.0, 50.0, "2"), (103.0, 51.0, "10"), (100.0, 64.0, "3"),
+              *((300.0 + 10 * index, 50.0, "a long name") for index in range(20))]
+    places = labels(points)
+    texts = [text for *_, text in places]
+    assert "2, 10" in texts and "3" in texts and 3 < len(texts) < 22
+    for index, (x, y, text) in enumerate(places):
+        for other_x, other_y, other in places[:index]:
+            assert abs(y - other_y) >= 9 or x >= other_x + 5 * len(other) or other_x >= x + 5 * len(text)

@@ -61,8 +61,10 @@ def terms(config: AcceleratorConfig) -> dict[str, list[float]]:
         "weight_buffer": [1.0, config.weight_word, config.weight_word**2, weight_blocks,
                           wide_weight_blocks],
         "parameter_buffer": [1.0, beat, _blocks(64, config.parameter_bytes // 8)],
-        "compute": [1.0, config.rows, config.cols, blocks, config.processing_elements - blocks, column_mode,
-                    column_mode * config.rows, config.rows * turns, 2 * config.cols * _blocks(32, config.accumulator_depth),
+        # Squares: the triangles of registers that skew activations and line up sums.
+        "compute": [1.0, config.rows, config.cols, config.rows**2, config.cols**2, blocks, config.processing_elements - blocks,
+                    column_mode, column_mode * config.rows, config.rows * turns,
+                    2 * config.cols * _blocks(32, config.accumulator_depth),
                     max(0, config.depthwise_streams - 1) * _blocks(8 * word, config.line_depth)],
         "vector": [1.0, lanes, config.pooling, config.residual_add, config.softmax, lanes * config.pooling,
                    lanes * config.residual_add, word * turns * config.pooling],

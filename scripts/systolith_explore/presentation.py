@@ -109,10 +109,11 @@ def explain_winner(exploration: Exploration, models: tuple[str, ...]) -> tuple[l
 
 
 def predicted_only(exploration: Exploration, confirmed: dict) -> list[str]:
-    """A sentence for each finalist that may be better than the winner, but was not confirmed."""
+    """A sentence for what may be better than the winner, but was not confirmed: the best and every preset."""
+    waiting = [entry for entry in exploration.ahead if entry.config.name not in confirmed]
     return [f"Predicted only: {entry.config.name}, {describe(entry.config)}: {entry.fps:,.1f} inferences a second, "
             f"{entry.area['lut']:,} LUT4, about {synthesis_time().minutes(entry.area['lut']):.0f} minutes to place and route."
-            for entry in exploration.ahead if entry.config.name not in confirmed]
+            for entry in waiting if entry is waiting[0] or entry.origin == "preset"]
 
 
 def _confirmed_row(name: str, entry: dict) -> list[str]:

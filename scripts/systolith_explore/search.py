@@ -170,7 +170,7 @@ def _judge(candidates: list[Candidate], models: tuple[str, ...], executor: Execu
         for entry, host_ops in zip(candidate.networks, hosted, strict=True):
             if entry.cycles is None or entry.host_ops > host_ops:
                 candidate.misfit = f"{entry.model} cannot run on it" if entry.cycles is None else (
-                    f"{entry.host_ops - host_ops} more operators of {entry.model} run on the host")
+                    f"leaves {entry.host_ops - host_ops} more of {entry.model} to the host")
 
 
 def _key(objective: str, least_fps: float) -> Callable[[Candidate], tuple]:

@@ -65,7 +65,7 @@ class Section:
 def _run_facts(run: Run, clock_mhz: float | None) -> Table:
     data = run.data
     rows = [["network", data["model"]], ["configuration", data["config"]],
-            ["level", f"{data['level']}, {data['samples']} samples"]]
+            ["level", f"{data['level']}, {data['samples']} sample{'s' if data['samples'] > 1 else ''}"]]
     if run.config:
         rows[1][1] += f": {run.config.rows} x {run.config.cols} multipliers, {run.config.axi_data_width} bit AXI"
     if data["cycles"] is not None:

@@ -8,11 +8,12 @@ from systolith_report.records import Run
 from systolith_report.svg import COLORS, Drawing, ticks
 from systolith_sim.run_details import KINDS, TRAFFIC
 
-__all__ = ["ENGINES", "buffer_chart", "cycle_chart", "memory_chart", "roofline_chart", "skyline_chart", "timeline_chart",
-           "traffic_chart"]
+__all__ = ["ENGINES", "buffer_chart", "cycle_chart", "labels", "memory_chart", "roofline_chart", "skyline_chart",
+           "timeline_chart", "traffic_chart"]
 
 _WIDTH = 960
 _LEFT = 190
+_LABEL = 9  # height of the names of points
 ENGINES = {"LOAD": ("load weights", "load activations", "load parameters"), "COMPUTE": ("compute",),
            "VECTOR": ("vector", "tables"), "STORE": ("store",)}
 """Engines of the timeline, with the kinds of their commands."""
@@ -201,12 +202,40 @@ def roofline_chart(run: Run) -> Drawing | None:
     drawing.text(across(high_x) - 4, up(peak) - 6, f"{peak} multipliers", anchor="end", size=10)
     middle = math.sqrt(start * ridge)
     drawing.text(across(middle) - 8, up(bandwidth * middle) - 6, f"{bandwidth} bytes per cycle", anchor="end", size=10)
-    for x, y, name, color, radius, tip in points:
+    for x, y, _, color, radius, tip in points:
         drawing.circle(across(x), up(y), radius, color, f"{tip}: {y:.1f} multiplications per cycle, {x:.1f} per byte")
-        drawing.text(across(x) + 7, up(y) + (12 if radius < 6 else -6), name, size=9)
+    for x, y, text in labels([(across(x), up(y), name) for x, y, name, *_ in reversed(points)]):
+        drawing.text(x, y, text, size=_LABEL)
     drawing.text(_WIDTH - 20, base + 32, "multiplications per byte of main memory", anchor="end", size=10, color="#57606a")
     drawing.text(left, 10, "multiplications per cycle", size=10, color="#57606a")
     return drawing
+
+
+def labels(points: list[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    """Where names of points go: beside them, those of like points together, none over another or over a point.
+
+    A name for which there is no room is left out; it appears under the mouse.
+    """
+    groups: list[list[tuple[float, float, str]]] = []
+    for point in points:
+        near = next((group for group in groups if math.dist(group[0][:2], point[:2]) < _LABEL), None)
+        if near is None:
+            groups.append(near := [])
+        near.append(point)
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y, _ in points]
+    places = []
+    for group in groups:
+        x, y, _ = group[0]
+        text = ", ".join(name for *_, name in sorted(group, key=lambda point: (len(point[2]), point[2])))
+        width = 0.6 * _LABEL * len(text)
+        for left, base in ((x + 7, y + 12), (x + 7, y - 6), (x - 7 - width, y + 12), (x - 7 - width, y - 6), (x + 7, y + 22),
+                           (x + 7, y - 16), (x - 7 - width, y + 22)):
+            box = (left, base - _LABEL, left + width, base + 2)
+            if not any(box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3] for other in taken):
+                taken.append(box)
+                places.append((left, base, text))
+                break
+    return places
 
 
 def traffic_chart(run: Run) -> Drawing | None:

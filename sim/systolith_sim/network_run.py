@@ -3,7 +3,7 @@
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -58,7 +58,8 @@ class SampleRun:
 
 @cache
 def _verilog(config: AcceleratorConfig) -> str:
-    return to_verilog(Accelerator(config=config), "systolith")
+    # Simulators lack the DSP cells of FPGA families; plain multipliers take as many cycles.
+    return to_verilog(Accelerator(config=replace(config, multiplier_style="generic", dsp_sums=False)), "systolith")
 
 
 def _memory_log2(image: Image) -> int:
