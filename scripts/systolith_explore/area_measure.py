@@ -64,7 +64,7 @@ _POINTS: dict[str, tuple[dict, ...]] = {
     "processor": (_BASE, {**_BASE, "counters": 0}),
 }
 # Whole accelerators: the presets are part of the fit, the others are only predicted.
-_DESIGNS = ("tiny-4x4", "small-8x8",
+_DESIGNS = ("tiny-4x4", "small-8x8", "orangecrab-25f",
             {**_WIDE, "lane_share": 3},
             {**_WIDE, "rows": 8, "cols": 16, "lane_share": 4, "activation_kib": 64, "weight_kib": 32, "depthwise_streams": 2},
             {**_BASE, "rows": 6, "cols": 6, "depthwise_streams": 2},
