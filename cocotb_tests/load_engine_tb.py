@@ -3,7 +3,7 @@
 import random
 
 import cocotb
-from cocotb.triggers import RisingEdge
+from cocotb.triggers import FallingEdge, RisingEdge
 from cocotbext.axi import AxiBus, AxiRam
 
 from systolith.shapes import command_layout
@@ -45,9 +45,11 @@ class Bench:
         }
         self.monitors = [StreamMonitor(dut, name) for name in self.sources]
         self.retired = {name: 0 for name in self.sources}
+        self.errors = 0
         for port, value in (
             ("base", BASE),
             ("limit", 0),
+            ("writable", 0),
             ("abort", 0),
             ("peek__addr", 0),
             ("peek__valid", 0),
@@ -63,7 +65,7 @@ class Bench:
             await RisingEdge(self.dut.clk)
             for name in self.retired:
                 self.retired[name] += int(getattr(self.dut, f"{name}_retire").value)
-            assert not self.dut.load_error.value and not self.dut.store_error.value
+            self.errors += int(self.dut.load_error.value) + int(self.dut.store_error.value)
 
     async def execute(self, **commands):
         """Send commands to one engine or both and wait until all have retired."""
@@ -74,7 +76,20 @@ class Bench:
         while self.dut.busy.value:
             await RisingEdge(self.dut.clk)
         await RisingEdge(self.dut.clk)
-        assert {name: self.retired[name] for name in wanted} == wanted
+        assert {name: self.retired[name] for name in wanted} == wanted and not self.errors
+
+    async def refuse(self, store, cycles=100):
+        """Send a STORE that is out of range: one error, it stays; abort drops it."""
+        retired = self.retired["store"]
+        await self.sources["store"].send([store])
+        for _ in range(cycles):
+            await RisingEdge(self.dut.clk)
+        assert self.dut.busy.value and (self.errors, self.retired["store"]) == (1, retired)
+        self.dut.abort.value = 1
+        await FallingEdge(self.dut.busy)
+        self.dut.abort.value = 0
+        await RisingEdge(self.dut.clk)
+        self.errors = 0
 
     async def peek(self):
         """All bytes of the activation buffer, read through its third port."""

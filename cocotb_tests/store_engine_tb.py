@@ -27,6 +27,36 @@ async def stores_random_transfers(dut, stall):
 
 
 @cocotb.test(timeout_time=2000, timeout_unit="us")
+async def stores_inside_its_range(dut):
+    """From the first writable byte up to the limit, and nothing outside; without a limit as well."""
+    bench = Bench(dut, stall=0.2)
+    await bench.start()
+    load = transfer(length=bench.config.activation_bytes)
+    await bench.execute(load=[load])
+    buffer = bytearray(bench.config.activation_bytes)
+    bench.run_load(buffer, load)
+    refused = 0
+    for writable, limit in ((0x123, 0x456), (0x123, 0), (0x200, 0x201), (0, 0x456)):
+        dut.writable.value, dut.limit.value = writable, limit
+        end = limit or 0x1000
+        back = min(7, end - writable - 1)
+        good = [transfer(memory=writable, length=end - writable), transfer(memory=end - 1, buffer=7, length=1),
+                transfer(memory=writable + back, buffer=9, length=1, count_1=back + 1, buffer_step_1=1,
+                         memory_step_1=2**32 - 1)]
+        await bench.execute(store=2 * good)
+        for fields in good:
+            bench.run_store(buffer, fields)
+        bad = [transfer(memory=writable - 1, length=length) for length in (1, end - writable)] if writable else []
+        bad += [transfer(memory=end, length=1), transfer(memory=end - 1, length=2)] if limit else []
+        bad += [transfer(memory=writable, length=0), transfer(memory=2**32 - 1, length=2)]
+        for fields in bad:
+            await bench.refuse(fields)
+        refused += len(bad)
+        assert bench.ram.read(0, MEMORY_BYTES) == bench.contents
+    record(retired=bench.retired["store"] + refused, commands=bench.monitors[1].count)
+
+
+@cocotb.test(timeout_time=2000, timeout_unit="us")
 async def loads_while_storing(dut):
     """Both engines at once, on different halves of the buffer and of the memory."""
     bench = Bench(dut, stall=0.2)

@@ -22,5 +22,5 @@ def test_store_engine(axi_data_width, simulator, waves):
         waves=waves,
         arguments={"config": config.as_dict()},
     )
-    assert results.num_tests == len(results.records) == 3
+    assert results.num_tests == len(results.records) == 4
     assert all(values["retired"] == values["commands"] >= 20 for values in results.records)

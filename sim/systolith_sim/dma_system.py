@@ -40,6 +40,8 @@ class DmaSystem(Component):
         Error pulses.
     base, limit, abort
         For both engines.
+    writable
+        For STORE.
     peek : ``In(ActivationReadPort.Signature(config))``
         Third reader of the buffer.
     m_axi_*
@@ -58,6 +60,7 @@ class DmaSystem(Component):
             "busy": Out(1),
             "base": In(MEMORY_WIDTH),
             "limit": In(MEMORY_WIDTH),
+            "writable": In(MEMORY_WIDTH),
             "abort": In(1),
             "peek": In(ActivationReadPort.Signature(config)),
         }
@@ -96,6 +99,7 @@ class DmaSystem(Component):
         connect(m, engine=load.axi, arbiter=arbiter.load)
         for engine in (load, store):
             m.d.comb += [engine.base.eq(self.base), engine.limit.eq(self.limit), engine.abort.eq(self.abort)]
+        m.d.comb += store.writable.eq(self.writable)
         m.d.comb += [
             self.load_retire.eq(load.retire),
             self.store_retire.eq(store.retire),
