@@ -128,8 +128,8 @@ def shrunk(seed: int, rtl: bool) -> int | None:
 
 
 def check_seed(seed: int, rtl_share: int = 0) -> Verdict:
-    """Check the network of a seed, on the RTL too for one seed in `rtl_share`."""
-    rtl = rtl_share > 0 and seed % rtl_share == 0
+    """Check the network of a seed, on the RTL too for one in `rtl_share` seeds of its configuration."""
+    rtl = rtl_share > 0 and seed // len(CONFIGS) % rtl_share == 0  # every configuration has its turn
     error, (micro, machine), operators = _error(seed, None, rtl)
     return Verdict(seed=seed, error=error, steps=shrunk(seed, rtl) if error else None, micro=micro, machine=machine,
                    rtl=rtl and machine, operators=operators, config=_config(seed).name)
