@@ -23,9 +23,14 @@ def _misfit(entry: dict) -> str:
     return f"{entry['name']}: {entry['misfit']}"
 
 
+def _own(found: dict) -> dict:
+    """The preset of the board."""
+    return next(entry for entry in found["presets"] if entry["name"] == BOARDS[found["board"]].preset)
+
+
 def _preset(found: dict) -> dict:
     """The preset of the board, or the best one that can be used where that cannot."""
-    own = next(entry for entry in found["presets"] if entry["name"] == BOARDS[found["board"]].preset)
+    own = _own(found)
     return own if own["fps"] else max(found["presets"], key=lambda entry: entry["fps"]) if found["winner"] else own
 
 
@@ -51,7 +56,7 @@ def notes(found: dict) -> list[str]:
     if found["winner"] is None:
         parts = sorted(found["least_parts"].items(), key=lambda entry: -entry[1])
         return [f"{title}: LUT4s of the smallest by part: {', '.join(f'{name} {lut:,}' for name, lut in parts if lut >= 10)}."]
-    own = next(entry for entry in found["presets"] if entry["name"] == BOARDS[found["board"]].preset)
+    own = _own(found)
     lines = [] if own["fps"] else [f"{title}: its own preset, {own['name']}, {own['misfit']}."]
     best = found["predicted"]
     if not found["confirmed"] or best["name"] == found["winner"]["name"]:
