@@ -110,12 +110,12 @@ def _leds(*numbers):
 _ALL = (
     Board(
         name="ulx3s-85f", title="Radiona ULX3S 85F", family="ecp5", device="LFE5U-85F", package="CABGA381", speed="6",
-        preset="ulx3s-85f", clock_mhz=25.0, target_mhz=75.0, main_memory=192 * _KIB,
+        preset="ulx3s-85f", clock_mhz=25.0, target_mhz=80.0, main_memory=192 * _KIB,
         memory="192 KiB block RAM (32 MiB SDRAM, 16 bit: not used)",
         platform="amaranth_boards.ulx3s:ULX3S_85F_Platform", lights=_leds(0, 1, 2, 3)),
     Board(
         name="orangecrab-25f", title="OrangeCrab r0.2 25F", family="ecp5", device="LFE5U-25F", package="CSFBGA285", speed="8",
-        preset="orangecrab-25f", clock_mhz=48.0, target_mhz=72.0, main_memory=32 * _KIB,
+        preset="orangecrab-25f", clock_mhz=48.0, target_mhz=120.0, main_memory=32 * _KIB,
         memory="32 KiB block RAM (128 MiB DDR3: not used)",
         platform="amaranth_boards.orangecrab_r0_2:OrangeCrabR0_2_25FPlatform",
         lights={"busy": ("rgb_led", 0, "b"), "done": ("rgb_led", 0, "g"), "error": ("rgb_led", 0, "r")},

@@ -81,8 +81,7 @@ def confirm_best(exploration: Exploration, models: list[Path], folder: Path, pro
     """
     begin = time.monotonic()
     law = synthesis_time()
-    usable = [entry for entry in exploration.finalists if entry.fps and entry.fps >= exploration.least_fps
-              and law.minutes(entry.area["lut"]) <= minutes]
+    usable = [entry for entry in exploration.usable if law.minutes(entry.area["lut"]) <= minutes]
     rival = next((entry for entry in usable if entry.origin == "preset"), None)
     waiting = [entry for entry in usable if entry is not rival][:_TRIES]
     results: dict[str, Confirmation] = {}

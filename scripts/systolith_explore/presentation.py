@@ -16,12 +16,16 @@ _WIDTH = 960
 _BLUE, _AMBER, _GREY = "#3f6fa8", "#c98a1b", "#cfd6dc"
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def describe(config: AcceleratorConfig) -> str:
     """A configuration in a few words."""
     choice = choice_of(config)
-    return (f"{choice['rows']} x {choice['cols']}, {config.vector_lanes} lanes, {choice['activation_kib']}"
+    return (f"{choice['rows']} x {choice['cols']}, {_count(config.vector_lanes, 'lane')}, {choice['activation_kib']}"
             f" + {choice['weight_kib']} KiB, {choice['accumulator_depth']} sums, {choice['axi_data_width']} bit, "
-            f"{choice['depthwise_streams']} streams"
+            f"{_count(choice['depthwise_streams'], 'stream')}"
             + (f", {config.dsp_budget} multipliers of the array in DSP blocks"
                if config.dsp_budget < config.processing_elements else ""))
 

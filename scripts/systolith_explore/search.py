@@ -120,9 +120,14 @@ class Exploration:
         return min(self.candidates, key=lambda entry: entry.area["lut"])
 
     @property
+    def usable(self) -> list[Candidate]:
+        """Finalists that run every network, as fast as asked for."""
+        return [entry for entry in self.finalists if entry.fps and entry.fps >= self.least_fps]
+
+    @property
     def ahead(self) -> list[Candidate]:
-        """Finalists that are predicted to be better than the winner."""
-        usable = [entry for entry in self.finalists if entry.fps and entry.fps >= self.least_fps]
+        """Usable finalists that are predicted to be better than the winner."""
+        usable = self.usable
         return usable[:usable.index(self.winner)] if self.winner in usable else usable
 
     @property

@@ -86,7 +86,7 @@ class VectorBench:
         dut=None,
         reset=None,
         before=(),
-        timeout_cycles=200_000,
+        timeout_cycles=40_000,
         check=True,
     ):
         """Simulate, compare the activation buffer byte by byte, and return a :class:`VectorRun`.

@@ -19,7 +19,9 @@ _OKAY, _SLVERR, _DECERR = 0, 2, 3
 _BEATS = 8  # reads under way: more than the latency, so that bursts run without gaps
 _BANK_WORDS = 1 << 14  # deepest block RAM of the ECP5: a bank needs no multiplexers of its own
 
-MEMORY_READ_LATENCY = BlockRam.read_latency + 2
+_RAM_LATENCY = 1 + BlockRam.read_latency + 1  # registers before the RAM, for addresses cross the chip, and after its banks
+
+MEMORY_READ_LATENCY = _RAM_LATENCY + 2
 """Clock cycles from an accepted read address to the first beat, with nothing else to do."""
 
 
@@ -93,13 +95,7 @@ class MainMemory(Component):
         r_go = Signal()
         w_en = Signal(self.config.axi_bytes)
         w_data, r_data = (Signal(self.config.axi_data_width, name=f"{name}_data") for name in "wr")
-        if self.single_port:
-            m.submodules.ram = ram = SINGLE_PORT_RAMS[self.config.multiplier_style](
-                width=self.config.axi_data_width, depth=self._words, granularity=8)
-            m.d.comb += [ram.addr.eq(Mux(w_en.any(), w_addr, r_addr)), ram.en.eq(r_go | w_en.any()), ram.w_en.eq(w_en),
-                         ram.w_data.eq(w_data), r_data.eq(ram.r_data)]
-        else:
-            self._block_rams(m, r_addr, r_data, w_addr, w_en, w_data)
+        (self._single_port_ram if self.single_port else self._block_rams)(m, r_addr, r_go, r_data, w_addr, w_en, w_data)
         # What takes the RAM from the bursts.
         beat = Signal()
         only = Const(int(self.single_port))
@@ -107,23 +103,40 @@ class MainMemory(Component):
         self._write(m, w_addr, w_en, w_data, beat, blocked=self.host_write | only & self.host_read)
         return m
 
-    def _block_rams(self, m, r_addr, r_data, w_addr, w_en, w_data):
+    def _single_port_ram(self, m, r_addr, r_go, r_data, w_addr, w_en, w_data):
+        m.submodules.ram = ram = SINGLE_PORT_RAMS[self.config.multiplier_style](
+            width=self.config.axi_data_width, depth=self._words, granularity=8)
+        m.d.sync += [ram.addr.eq(Mux(w_en.any(), w_addr, r_addr)), ram.en.eq(r_go | w_en.any()), ram.w_en.eq(w_en),
+                     ram.w_data.eq(w_data), r_data.eq(ram.r_data)]
+
+    def _banks(self):
+        """First word and size of each bank: powers of two, largest first, so that no block RAM is partly used."""
+        first = 0
+        while first < self._words:
+            size = min(_BANK_WORDS, 1 << (self._words - first).bit_length() - 1)
+            yield first, size
+            first += size
+
+    def _block_rams(self, m, r_addr, r_go, r_data, w_addr, w_en, w_data):
         """Banks of RAMs of a byte each: no family's block RAM then needs write enables narrower than a word."""
-        words = []
-        for number, first in enumerate(range(0, self._words, _BANK_WORDS)):
+        words = 0
+        for number, (first, size) in enumerate(self._banks()):
+            def here(address, first=first, size=size):
+                return address[exact_log2(size):] == first // size
+
             lanes = []
             for index in range(self.config.axi_bytes):
-                lane = block_ram(style=self.config.multiplier_style, width=8, depth=min(_BANK_WORDS, self._words - first))
+                lane = block_ram(style=self.config.multiplier_style, width=8, depth=size)
                 m.submodules[f"bank_{number}_{index}"] = lane
-                m.d.comb += [
-                    lane.r_addr.eq(r_addr), lane.r_en.eq(1), lane.w_addr.eq(w_addr),
-                    lane.w_data.eq(w_data.word_select(index, 8)),
-                    lane.w_en.eq(w_en[index] & (w_addr[ceil_log2(_BANK_WORDS):] == number)),
-                ]  # fmt: skip
+                m.d.comb += lane.r_en.eq(1)
+                m.d.sync += [
+                    lane.r_addr.eq(r_addr), lane.w_addr.eq(w_addr), lane.w_data.eq(w_data.word_select(index, 8)),
+                    lane.w_en.eq(w_en[index] & here(w_addr)),
+                ]
                 lanes.append(lane.r_data)
-            words.append(Cat(lanes))
-        bank = delay(m, r_addr[ceil_log2(_BANK_WORDS):], BlockRam.read_latency, name="bank")
-        m.d.comb += r_data.eq(Array(words)[bank] if len(words) > 1 else words[0])
+            chosen = delay(m, here(r_addr), 1 + BlockRam.read_latency, name=f"bank_{number}")
+            words |= Cat(lanes) & chosen.replicate(len(r_data))
+        m.d.sync += r_data.eq(words)
 
     @property
     def _offset_bits(self):
@@ -157,11 +170,10 @@ class MainMemory(Component):
             r_go.eq(issue | self.host_read),
         ]
 
-        latency = BlockRam.read_latency
         beat = Signal(layout)
         m.d.comb += [beat.resp.eq(self._beat_response(address, response)), beat.last.eq(left == 1), beat.id.eq(identifier)]
-        arrived = delay(m, issue, latency, name="arrived", reset_less=False)
-        about = data.View(layout, delay(m, beat, latency, name="about"))
+        arrived = delay(m, issue, _RAM_LATENCY, name="arrived", reset_less=False)
+        about = data.View(layout, delay(m, beat, _RAM_LATENCY, name="about"))
         m.submodules.beats = beats = SyncFIFO(width=self.config.axi_data_width + layout.size, depth=_BEATS)
         taken = self.s_axi_rvalid & self.s_axi_rready
         m.d.sync += under_way.eq(under_way + issue - taken)
@@ -171,9 +183,9 @@ class MainMemory(Component):
             Cat(self.s_axi_rdata, self.s_axi_rresp, self.s_axi_rlast, self.s_axi_rid).eq(beats.r_data),
         ]  # fmt: skip
 
-        lane_number = delay(m, self.host_addr[:self._offset_bits], latency, name="lane_number")
+        lane_number = delay(m, self.host_addr[:self._offset_bits], _RAM_LATENCY, name="lane_number")
         m.d.sync += [
-            self.host_r_valid.eq(delay(m, self.host_read, latency, name="host_arrived", reset_less=False)),
+            self.host_r_valid.eq(delay(m, self.host_read, _RAM_LATENCY, name="host_arrived", reset_less=False)),
             self.host_r_data.eq(r_data.word_select(lane_number, 8)),
         ]
 
