@@ -176,7 +176,9 @@ async def shows_its_contents(dut):
     for address, text in arguments()["contents"]:
         data = bytes.fromhex(text)
         assert access.read(address, len(data)) == data
-    access.write(0x3003, b"0123456789abcdef0123456789")
+    access.write(0x3003, b"0123456789abcde")
+    access.write(0x3012, b"f0123456789")  # shares a word with the write before
+    assert access.read(0x3003, 26) == b"0123456789abcdef0123456789", "in no simulated time"
     await Timer(1, "ns")
     manager = await master(dut)
     response = await manager.read(0x3000, 32)

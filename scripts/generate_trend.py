@@ -36,6 +36,7 @@ NETWORKS = {"pretrainedResnet_quant": "ResNet-8", "kws_ref_model": "keywords (DS
 BUILDS = (
     ("ulx3s-85f", "tiny-4x4", "out-of-context"),
     ("ulx3s-85f", "small-8x8", "out-of-context"),
+    ("ulx3s-85f", "ulx3s-16x16", "out-of-context"),
     *((board.name, board.preset, "board") for board in BOARDS.values()),
 )
 _RESOURCES = ("lut", "ff", "dsp", "bram")

@@ -121,8 +121,9 @@ class _Flow:
 
     def cache_entry(self, seed):
         """Folder of the cache for the result with a seed."""
-        parts = [_FLOWS[self.board.family], self.verilog, self.top, asdict(self.board), seed, self.frequency_mhz,
-                 self.constraints, self.versions]
+        fpga = [self.board.name, self.board.part, self.board.platform]  # all that tools and report know of a board
+        parts = [_FLOWS[self.board.family], self.verilog, self.top, fpga, seed, self.frequency_mhz, self.constraints,
+                 self.versions]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         return cache_folder() / "synthesis" / key
 

@@ -10,9 +10,7 @@ import numpy as np
 __all__ = ["CLOCK_DATA", "ClockModel", "clock_model", "load_clock_data"]
 
 CLOCK_DATA = Path(__file__).with_name("clock_data.json")
-"""Routed designs, out of context on ECP5 speed grade 6: "name", "seed", "lut", "fmax_mhz" and "cpu_seconds" of the tools. One
-that is "estimated" was placed only: nextpnr's estimate before routing (53 MHz), times what routing and later RTL gained in
-small-8x8 (1.55)."""
+"""Routed designs, out of context on ECP5 speed grade 6: "name", "seed", "lut", "fmax_mhz" and "cpu_seconds" of the tools."""
 
 
 def load_clock_data() -> list[dict]:

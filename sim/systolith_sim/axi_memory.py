@@ -20,6 +20,8 @@ there, as are ``wstrb``, ``bresp``, ``rresp`` and the ``awprot`` and ``arprot`` 
 
 from pathlib import Path
 
+from cocotb.handle import Immediate
+
 __all__ = [
     "AXI_MEMORY_PUBLIC",
     "AXI_MEMORY_SOURCE",
@@ -275,7 +277,7 @@ def write_memory_file(path, contents, *, data_width, base=0):
 class MemoryAccess:
     """Reads and writes the memory from a cocotb test, in no simulated time.
 
-    Writes take effect at the next simulator step: do not read them back before a trigger has been awaited.
+    Writes take effect at once: what is read next, even in a word that a write shares, is what was written.
 
     Parameters
     ----------
@@ -311,4 +313,4 @@ class MemoryAccess:
             data = whole
         for index in range(first, last):
             at = (index - first) * self._size
-            self._memory[index].value = int.from_bytes(data[at : at + self._size], "little")
+            self._memory[index].value = Immediate(int.from_bytes(data[at : at + self._size], "little"))
