@@ -193,6 +193,16 @@ def test_cached_only(toy_run, tmp_path):
         synthesise(toy_verilog(style="ecp5"), "top", ULX3S, tmp_path, seed=2, cached_only=True)
 
 
+def test_results_belong_to_the_fpga(toy_run, tmp_path):
+    """What else is known of a board, such as the clock that it is to have, does not change them."""
+    report, _, _ = toy_run
+    other = dataclasses.replace(ULX3S, target_mhz=1.0, preset="tiny-4x4", main_memory=0)
+    assert synthesise(toy_verilog(style="ecp5"), "top", other, tmp_path, cached_only=True) == report
+    for faster in (dataclasses.replace(ULX3S, speed="8"), SMALL):
+        with pytest.raises(SynthesisError, match=r"^No result of an earlier run on "):
+            synthesise(toy_verilog(style="ecp5"), "top", faster, tmp_path, cached_only=True)
+
+
 def test_table(toy_run):
     report, _, _ = toy_run
     console = Console(width=120, record=True, file=io.StringIO())

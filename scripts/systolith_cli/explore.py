@@ -50,7 +50,7 @@ def explore(
     confirm: Annotated[bool, typer.Option(help="Synthesise the winner and its rival among the presets, and run every network "
                                           "on their RTL.")] = True,
     confirm_minutes: Annotated[float, typer.Option(min=1, metavar="MINUTES", help="Time for that; what takes longer to place "
-                                                   "and route, by a law fitted to measured runs, is predicted only.")] = 20,
+                                                   "and route, by a law fitted to measured runs, is predicted only.")] = 15,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for pages, configuration and the journal "
                                       "from which an interrupted search goes on.")] = Path("build/explore"),
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=256, help="Local processes.")] = 2,
