@@ -25,13 +25,23 @@ MEMORY_READ_LATENCY = _RAM_LATENCY + 2
 """Clock cycles from an accepted read address to the first beat, with nothing else to do."""
 
 
+class _RamAccess:
+    """What bursts and host ask of the RAM: a word to read, bytes of a word to write, in each cycle."""
+
+    def __init__(self, words, axi_bytes):
+        self.r_addr, self.w_addr = (Signal(ceil_log2(words), name=f"{name}_addr") for name in "rw")
+        self.r_go = Signal()
+        self.w_en = Signal(axi_bytes)
+        self.w_data, self.r_data = (Signal(8 * axi_bytes, name=f"{name}_data") for name in "wr")
+
+
 class MainMemory(Component):
     """AXI4 subordinate in block RAM: one read and one write burst at a time, a beat per cycle each; or in single-port RAM,
     where a beat is read or written per cycle, writes first.
 
     Bursts must be incrementing and of full width; others are answered with SLVERR, beats outside the memory with DECERR,
     and neither is written. The host reads and writes single bytes with priority over bursts: a UART leaves these nearly
-    all cycles.
+    all cycles. Registers stand before the RAMs and after their banks, for both are all over the chip.
 
     Parameters
     ----------
@@ -91,23 +101,21 @@ class MainMemory(Component):
 
     def elaborate(self, platform):
         m = Module()
-        r_addr, w_addr = (Signal(ceil_log2(self._words), name=f"{name}_addr") for name in "rw")
-        r_go = Signal()
-        w_en = Signal(self.config.axi_bytes)
-        w_data, r_data = (Signal(self.config.axi_data_width, name=f"{name}_data") for name in "wr")
-        (self._single_port_ram if self.single_port else self._block_rams)(m, r_addr, r_go, r_data, w_addr, w_en, w_data)
+        ram = _RamAccess(self._words, self.config.axi_bytes)
+        (self._single_port_ram if self.single_port else self._block_rams)(m, ram)
         # What takes the RAM from the bursts.
         beat = Signal()
         only = Const(int(self.single_port))
-        self._read(m, r_addr, r_data, r_go, blocked=self.host_read | only & (self.host_write | beat))
-        self._write(m, w_addr, w_en, w_data, beat, blocked=self.host_write | only & self.host_read)
+        self._read(m, ram, blocked=self.host_read | only & (self.host_write | beat))
+        self._write(m, ram, beat, blocked=self.host_write | only & self.host_read)
         return m
 
-    def _single_port_ram(self, m, r_addr, r_go, r_data, w_addr, w_en, w_data):
+    def _single_port_ram(self, m, access):
         m.submodules.ram = ram = SINGLE_PORT_RAMS[self.config.multiplier_style](
             width=self.config.axi_data_width, depth=self._words, granularity=8)
-        m.d.sync += [ram.addr.eq(Mux(w_en.any(), w_addr, r_addr)), ram.en.eq(r_go | w_en.any()), ram.w_en.eq(w_en),
-                     ram.w_data.eq(w_data), r_data.eq(ram.r_data)]
+        writing = access.w_en.any()
+        m.d.sync += [ram.addr.eq(Mux(writing, access.w_addr, access.r_addr)), ram.en.eq(access.r_go | writing),
+                     ram.w_en.eq(access.w_en), ram.w_data.eq(access.w_data), access.r_data.eq(ram.r_data)]
 
     def _banks(self):
         """First word and size of each bank: powers of two, largest first, so that no block RAM is partly used."""
@@ -117,7 +125,7 @@ class MainMemory(Component):
             yield first, size
             first += size
 
-    def _block_rams(self, m, r_addr, r_go, r_data, w_addr, w_en, w_data):
+    def _block_rams(self, m, access):
         """Banks of RAMs of a byte each: no family's block RAM then needs write enables narrower than a word."""
         words = 0
         for number, (first, size) in enumerate(self._banks()):
@@ -130,13 +138,14 @@ class MainMemory(Component):
                 m.submodules[f"bank_{number}_{index}"] = lane
                 m.d.comb += lane.r_en.eq(1)
                 m.d.sync += [
-                    lane.r_addr.eq(r_addr), lane.w_addr.eq(w_addr), lane.w_data.eq(w_data.word_select(index, 8)),
-                    lane.w_en.eq(w_en[index] & here(w_addr)),
-                ]
+                    lane.r_addr.eq(access.r_addr), lane.w_addr.eq(access.w_addr),
+                    lane.w_data.eq(access.w_data.word_select(index, 8)),
+                    lane.w_en.eq(access.w_en[index] & here(access.w_addr)),
+                ]  # fmt: skip
                 lanes.append(lane.r_data)
-            chosen = delay(m, here(r_addr), 1 + BlockRam.read_latency, name=f"bank_{number}")
-            words |= Cat(lanes) & chosen.replicate(len(r_data))
-        m.d.sync += r_data.eq(words)
+            chosen = delay(m, here(access.r_addr), 1 + BlockRam.read_latency, name=f"bank_{number}")
+            words |= Cat(lanes) & chosen.replicate(len(access.r_data))
+        m.d.sync += access.r_data.eq(words)
 
     @property
     def _offset_bits(self):
@@ -150,7 +159,7 @@ class MainMemory(Component):
     def _beat_response(self, address, response):
         return Mux((address >= self.size) & (response == _OKAY), _DECERR, response)
 
-    def _read(self, m, r_addr, r_data, r_go, *, blocked):
+    def _read(self, m, ram, *, blocked):
         address, left, response = Signal(MEMORY_WIDTH), Signal(9), Signal(2)
         identifier = Signal(AXI_ID_WIDTH)
         layout = data.StructLayout({"resp": 2, "last": 1, "id": AXI_ID_WIDTH})
@@ -166,8 +175,8 @@ class MainMemory(Component):
             m.d.sync += [address.eq(self.s_axi_araddr), left.eq(self.s_axi_arlen + 1), identifier.eq(self.s_axi_arid),
                          response.eq(self._response("s_axi_ar"))]
         m.d.comb += [
-            r_addr.eq(Mux(self.host_read, self.host_addr, address)[self._offset_bits:]),
-            r_go.eq(issue | self.host_read),
+            ram.r_addr.eq(Mux(self.host_read, self.host_addr, address)[self._offset_bits:]),
+            ram.r_go.eq(issue | self.host_read),
         ]
 
         beat = Signal(layout)
@@ -178,7 +187,7 @@ class MainMemory(Component):
         taken = self.s_axi_rvalid & self.s_axi_rready
         m.d.sync += under_way.eq(under_way + issue - taken)
         m.d.comb += [
-            beats.w_en.eq(arrived), beats.w_data.eq(Cat(r_data, about.as_value())),
+            beats.w_en.eq(arrived), beats.w_data.eq(Cat(ram.r_data, about.as_value())),
             self.s_axi_rvalid.eq(beats.r_rdy), beats.r_en.eq(taken),
             Cat(self.s_axi_rdata, self.s_axi_rresp, self.s_axi_rlast, self.s_axi_rid).eq(beats.r_data),
         ]  # fmt: skip
@@ -186,10 +195,10 @@ class MainMemory(Component):
         lane_number = delay(m, self.host_addr[:self._offset_bits], _RAM_LATENCY, name="lane_number")
         m.d.sync += [
             self.host_r_valid.eq(delay(m, self.host_read, _RAM_LATENCY, name="host_arrived", reset_less=False)),
-            self.host_r_data.eq(r_data.word_select(lane_number, 8)),
+            self.host_r_data.eq(ram.r_data.word_select(lane_number, 8)),
         ]
 
-    def _write(self, m, w_addr, w_en, w_data, beat, *, blocked):
+    def _write(self, m, ram, beat, *, blocked):
         address, active, response = Signal(MEMORY_WIDTH), Signal(), Signal(2)
         beat_response = self._beat_response(address, response)
         m.d.comb += [
@@ -208,9 +217,9 @@ class MainMemory(Component):
             with m.If(self.s_axi_wlast):
                 m.d.sync += [active.eq(0), self.s_axi_bvalid.eq(1)]
         mine = 1 << self.host_addr[:self._offset_bits]
-        burst = self.s_axi_wstrb & (beat & (beat_response == _OKAY)).replicate(len(w_en))
+        burst = self.s_axi_wstrb & (beat & (beat_response == _OKAY)).replicate(len(ram.w_en))
         m.d.comb += [
-            w_addr.eq(Mux(self.host_write, self.host_addr, address)[self._offset_bits:]),
-            w_data.eq(Mux(self.host_write, self.host_w_data.replicate(len(w_en)), self.s_axi_wdata)),
-            w_en.eq(Mux(self.host_write, mine, burst)),
+            ram.w_addr.eq(Mux(self.host_write, self.host_addr, address)[self._offset_bits:]),
+            ram.w_data.eq(Mux(self.host_write, self.host_w_data.replicate(len(ram.w_en)), self.s_axi_wdata)),
+            ram.w_en.eq(Mux(self.host_write, mine, burst)),
         ]
