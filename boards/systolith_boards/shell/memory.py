@@ -25,6 +25,11 @@ MEMORY_READ_LATENCY = _RAM_LATENCY + 2
 """Clock cycles from an accepted read address to the first beat, with nothing else to do."""
 
 
+def _within(address, first, size):
+    """Whether a word is in a bank, which starts at a multiple of its size."""
+    return address[exact_log2(size):] == first // size
+
+
 class _RamAccess:
     """What bursts and host ask of the RAM: a word to read, bytes of a word to write, in each cycle."""
 
@@ -129,9 +134,6 @@ class MainMemory(Component):
         """Banks of RAMs of a byte each: no family's block RAM then needs write enables narrower than a word."""
         words = 0
         for number, (first, size) in enumerate(self._banks()):
-            def here(address, first=first, size=size):
-                return address[exact_log2(size):] == first // size
-
             lanes = []
             for index in range(self.config.axi_bytes):
                 lane = block_ram(style=self.config.multiplier_style, width=8, depth=size)
@@ -140,10 +142,10 @@ class MainMemory(Component):
                 m.d.sync += [
                     lane.r_addr.eq(access.r_addr), lane.w_addr.eq(access.w_addr),
                     lane.w_data.eq(access.w_data.word_select(index, 8)),
-                    lane.w_en.eq(access.w_en[index] & here(access.w_addr)),
+                    lane.w_en.eq(access.w_en[index] & _within(access.w_addr, first, size)),
                 ]  # fmt: skip
                 lanes.append(lane.r_data)
-            chosen = delay(m, here(access.r_addr), 1 + BlockRam.read_latency, name=f"bank_{number}")
+            chosen = delay(m, _within(access.r_addr, first, size), 1 + BlockRam.read_latency, name=f"bank_{number}")
             words |= Cat(lanes) & chosen.replicate(len(access.r_data))
         m.d.sync += access.r_data.eq(words)
 
