@@ -7,6 +7,7 @@ import numpy as np
 from amaranth.hdl import unsigned
 from cocotb.triggers import RisingEdge
 
+from systolith.accumulator_buffer import AccumulatorBuffer
 from systolith_sim.cocotb_link import arguments, record
 from systolith_sim.streams import StreamMonitor, StreamSource, start
 from systolith_sim.vector_bench import VectorBench, random_vector_command
@@ -96,10 +97,10 @@ class Testbench:
             )
             dut.update_valid.value = 1
             await RisingEdge(dut.clk)
-            # Sums follow their update by two cycles.
+            # The sums stay until the update takes them.
             dut.update_valid.value = 0
-            await RisingEdge(dut.clk)
-            await RisingEdge(dut.clk)
+            for _ in range(AccumulatorBuffer.sum_delay):
+                await RisingEdge(dut.clk)
         for _ in range(5):
             await RisingEdge(dut.clk)
         cocotb.start_soon(self._watch())

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from systolith.activation_buffer import ActivationBuffer
 from systolith.rotating_ram import RotatingRam
+from systolith_sim.activation_client import ClaimingActivationBuffer
 from systolith_sim.pysim import simulate
 from systolith_spec.presets import preset
 
@@ -37,7 +37,7 @@ class Model:
 
 def run_traffic(config, *, cycles, seed, addresses, urgent=0.0):
     """Random requests at all ports; every response is compared, lanes written in the same cycle excepted."""
-    dut = ActivationBuffer(config=config)
+    dut = ClaimingActivationBuffer(config=config)
     rng = random.Random(seed)
     model = Model(config)
     readers = [dut.store_read, dut.vector_read, dut.compute_read]
@@ -148,7 +148,7 @@ def test_hot_word():
 
 def test_priorities_and_independent_banks():
     config = make_config(banks=2)
-    dut = ActivationBuffer(config=config)
+    dut = ClaimingActivationBuffer(config=config)
 
     async def testbench(ctx):
         for port in (dut.store_read, dut.vector_read, dut.compute_read, dut.vector_write, dut.load_write):

@@ -32,7 +32,7 @@ def test_holds_its_depth(depth):
             accepted += ready
 
     simulate(dut, fill)
-    assert accepted == depth + 4
+    assert accepted == depth + 5
 
 
 def test_latency():

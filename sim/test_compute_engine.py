@@ -27,6 +27,7 @@ from systolith_spec.timing import (
     tile_load_cycles,
     weight_lead,
 )
+from systolith_spec.vector_timing import ACCUMULATOR_READ_LATENCY
 
 GEOMETRIES = [(2, 2), (3, 5), (4, 4), (5, 3), (8, 8)]
 FIELDS = [field.name for command in COMMANDS if command.name == "COMPUTE" for field in command.fields]
@@ -105,7 +106,7 @@ class Bench:
     async def accumulators(self, ctx):
         """Read all accumulator entries through the port of the vector engine, from the cycle after a retire."""
         read, config = self.dut.accumulators, self.config
-        latency = 3
+        latency = ACCUMULATOR_READ_LATENCY
         values = []
         for cycle in range(config.accumulator_entries + latency):
             if cycle >= latency:

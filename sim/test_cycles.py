@@ -120,11 +120,11 @@ def test_single_commands_take_the_time_of_their_formulas():
 
 def test_first_beats_by_hand():
     # The strobe comes in cycle 0, the fetcher's address in 5, its first beat in 25 and the fourth, which
-    # completes the command, in 28; 31 queue, 35 token gate, 36 accepted, 49 first beat, 69 response,
-    # 70 retired, 74 end.
+    # completes the command, in 28; 32 queue, 36 token gate, 37 accepted, 51 first beat, 71 response,
+    # 72 retired, 76 end.
     prediction = predict(BASE, [transfer("STORE", 16)])
-    assert prediction.per_layer == {0: 70}
-    assert prediction.total == 74
+    assert prediction.per_layer == {0: 72}
+    assert prediction.total == 76
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,28 @@ def test_design_that_does_not_fit(cache, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+# 6,000 flip-flops, none fed by a LUT, and 3,000 LUTs.
+SPARSE = """module top (clk, i, o);
+  input clk;
+  input [59:0] i;
+  output [2999:0] o;
+  reg [5999:0] s;
+  integer k;
+  always @(posedge clk)
+    for (k = 0; k < 60; k = k + 1)
+      if (i[k]) s[100 * k +: 100] <= {s[100 * k +: 99], i[59 - k]};
+  assign o = s[2999:0] ^ s[5999:3000];
+endmodule
+"""
+
+
+def test_flip_flops_that_take_the_places_of_luts(cache, tmp_path):
+    """On Gowin a flip-flop shares the place of a LUT only if that LUT feeds it."""
+    message = r"\(tang-nano-9k\): it needs \d+ places for a LUT, a flip-flop or both, the FPGA has 8640$"
+    with pytest.raises(SynthesisError, match=message):
+        synthesise(SPARSE, "top", BOARDS["tang-nano-9k"], tmp_path / "out")
+
+
 def test_wrong_verilog(cache, tmp_path):
     broken = BLINKER.replace("~led", "missing(led)")
     with pytest.raises(SynthesisError, match=r"^yosys: design.v:5: .*missing"):

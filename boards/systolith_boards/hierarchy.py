@@ -124,6 +124,23 @@ class Netlist:
         """Types of the cells."""
         return {cell["type"] for cell in self._cells.values()}
 
+    def lone_registers(self, registers, sources):
+        """Count the registers that no cell of ``sources`` feeds; of several that one cell feeds, one is not counted.
+
+        Parameters
+        ----------
+        registers, sources : str
+            What the types of these cells begin with, a regular expression. Data inputs of registers are named D.
+        """
+        feeds = {
+            bit: name
+            for name, cell in self._cells.items() if re.match(sources, cell["type"])
+            for port, bits in cell["connections"].items() if cell["port_directions"][port] == "output"
+            for bit in bits
+        }
+        fed = [feeds.get(cell["connections"]["D"][0]) for cell in self._cells.values() if re.match(registers, cell["type"])]
+        return len(fed) - len(set(fed) - {None})
+
     def instance(self, cell):
         """Return the instance path of a cell: ``""`` for the top module or an unknown cell."""
         return self._instances.get(self._packed(cell), "")

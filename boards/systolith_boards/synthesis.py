@@ -166,8 +166,8 @@ class _Flow:
 
     def _check_capacity(self, netlist):
         """Raise if the cells of the netlist are more than the FPGA has: placement takes long to find out."""
-        needed = asdict(sum(netlist.resources().values(), Resources()))
-        over = {name: (needed[name], available) for name, available in self.board.capacity.items() if needed[name] > available}
+        demand = self.toolchain.demand(netlist, self.board.capacity)
+        over = {name: (needed, available) for name, (needed, available) in demand.items() if needed > available}
         if over:
             raise self._misfit(over)
 

@@ -11,7 +11,8 @@ from math import ceil
 
 from systolith_spec.commands import COMMAND_BYTES, Engine
 from systolith_spec.config import AcceleratorConfig
-from systolith_spec.vector_timing import vector_division
+from systolith_spec.dma_timing import LOAD_RELEASE
+from systolith_spec.vector_timing import VECTOR_RETIRE, vector_division
 
 from .cycle_events import Burst, EventQueue, ReadChannel
 from .cycle_fetch import CommandFetch
@@ -297,7 +298,8 @@ class CycleSimulation:
             head = state.order.popleft()
             state.done.remove(id(head))
             state.retired_at = max(now, state.retired_at + 1)
-            self.events.at(state.retired_at, self._retire, state, head)
+            late = VECTOR_RETIRE - 1 if state.engine == Engine.VECTOR else 0
+            self.events.at(state.retired_at + late, self._retire, state, head)
 
     def _retire(self, now: float, state: EngineState, work: Work) -> None:
         self.last_retire = max(self.last_retire, now)
@@ -404,10 +406,13 @@ class CycleSimulation:
         self.channel.finish(now, burst)
 
     def _loaded(self, now: float, burst: Burst) -> None:
-        self._load_outstanding -= 1
         if burst.last:
             state = self.engines[Engine.LOAD]
             self.events.at(now - 1 + burst.work.latency, self._complete, state, burst.work)
+        self.events.at(now + LOAD_RELEASE, self._release_load)
+
+    def _release_load(self, now: float) -> None:
+        self._load_outstanding -= 1
         if self._load_waiting:
             self._load_waiting = False
             self._issue_load(now)

@@ -21,10 +21,9 @@ from systolith_spec.dma_timing import (
 from systolith_spec.timing import (
     ACCUMULATE_CYCLES,
     ACTIVATION_READ_LATENCY,
-    array_latency,
     compute_start,
+    compute_tail,
     tile_cycles,
-    tile_load_cycles,
     weight_lead,
 )
 from systolith_spec.vector_timing import (
@@ -92,7 +91,7 @@ class CycleConstants:
     fetch_start: int = 5
     fetch_request: int = 5
     fetch_gap: int = 3
-    fetch_latency: int = 3
+    fetch_latency: int = 4
     prefetch_bytes: int = 512
     fetch_burst_bytes: int = 256
     queue_latency: int = 4
@@ -101,8 +100,8 @@ class CycleConstants:
     token: int = 1
     fetch_idle: int = 4
     load_request: int = 2
-    store_beat: int = 9
-    store_read: int = 6
+    store_beat: int = 10
+    store_read: int = 7
     walk_ahead: int = 5
     end: int = 4
 
@@ -200,9 +199,7 @@ class Workbook:
         self.config = config
         self.constants = constants
         self._lead, delay, _ = weight_lead(config)
-        self._compute_latency = (
-            ACTIVATION_READ_LATENCY + 1 + delay + array_latency(config) + ACCUMULATE_CYCLES - 3
-        )
+        self._compute_latency = compute_tail(config)
         self._settle = column_settle(config, read_latency=ACTIVATION_READ_LATENCY + delay)
         self._bank_bytes = config.activation_bytes // config.activation_banks
 
@@ -248,10 +245,8 @@ class Workbook:
         work.start = compute_start(self.config, vectors, tiles * blocks)
         work.stream = tiles * blocks * period
         work.tail = period - vectors
-        # The weights of the last tile must be on their way.
-        loads = tile_load_cycles(self.config)
-        last = self._lead if period > loads else max(self._lead, loads - 1)
-        work.hold = (tiles * blocks - 2) * period + last if tiles * blocks > 1 else 1 - work.start
+        # The register of commands is free a cycle after the feeder of the activations has taken this one.
+        work.hold = 2 - work.start
         work.latency = self._compute_latency
         work.demand = vectors / period
         work.banks = self._walk_banks(fields, fields["chunk_count"] * self.config.rows)

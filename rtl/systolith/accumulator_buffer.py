@@ -51,8 +51,8 @@ class AccumulatorReadPort(wiring.PureInterface):
 class AccumulatorBuffer(Component):
     """Two block RAMs of ``accumulator_depth`` entries of ``cols`` 32-bit sums, updated one entry per cycle.
 
-    Dataflow of an update: the entry is read (two cycles), the sums of the array are added in the third and
-    written in the fourth, so the same entry may be updated again ``update_distance`` cycles later. Additions
+    Dataflow of an update: its address takes a register, the entry is read (two cycles), the sums of the array are added in
+    the next and written in the one after, so the same entry may be updated again ``update_distance`` cycles later. Additions
     wrap around modulo 2**32. The top bit of an entry index selects the half; updates go to one half while the
     vector engine reads the other. A read of the half in which an update must read waits; overwriting updates do
     not read.
@@ -72,13 +72,13 @@ class AccumulatorBuffer(Component):
     read : ``In(AccumulatorReadPort.Signature(config))``
     """
 
-    sum_delay = 2
+    sum_delay = 3
     """Cycles from an update to the sums that belong to it."""
     update_latency = ACCUMULATE_CYCLES - 1
-    """Cycles from an update to its write; reads accepted later than that see it."""
+    """Cycles from an update to the last in which an accepted read does not see it: both have the same register."""
     update_distance = ACCUMULATE_CYCLES
     """Smallest distance in cycles of two updates of one entry."""
-    read_latency = 3
+    read_latency = 4
     """Cycles from an accepted read to its data."""
 
     def __init__(self, *, config):
@@ -103,37 +103,39 @@ class AccumulatorBuffer(Component):
         fetch = self.updates.valid & ~update.overwrite
         m.d.comb += read.ready.eq(~(fetch & (update.entry[-1] == read.entry[-1])))
 
-        # Cycles 0 and 1: read. Cycle 2: add.
-        s2_entry = delay(m, update.entry, 2, name="entry")
-        s2_overwrite = delay(m, update.overwrite, 2, name="overwrite")
-        s2_valid = delay(m, self.updates.valid, 2, name="valid", reset_less=False)
-        s2_half = s2_entry[-1]
+        # Cycle 0: address. Cycles 1 and 2: read. Cycle 3: add.
+        s3_entry = delay(m, update.entry, 3, name="entry")
+        s3_overwrite = delay(m, update.overwrite, 3, name="overwrite")
+        s3_valid = delay(m, self.updates.valid, 3, name="valid", reset_less=False)
+        s3_half = s3_entry[-1]
         words = []
-        s3_sums = Signal(32 * cols, reset_less=True)
-        s3_entry = Signal.like(update.entry, reset_less=True)
-        s3_write = Signal(2)
-        m.d.sync += [s3_entry.eq(s2_entry), s3_write.eq(Mux(s2_valid, Mux(s2_half, 0b10, 0b01), 0))]
+        s4_sums = Signal(32 * cols, reset_less=True)
+        s4_entry = Signal.like(update.entry, reset_less=True)
+        s4_write = Signal(2)
+        m.d.sync += [s4_entry.eq(s3_entry), s4_write.eq(Mux(s3_valid, Mux(s3_half, 0b10, 0b01), 0))]
         for half in range(2):
             m.submodules[f"half_{half}"] = ram = block_ram(
                 style=self.config.multiplier_style, width=32 * cols, depth=self.config.accumulator_depth)
             updating = fetch & (update.entry[-1] == half)
+            s1_addr = Signal(len(update.entry) - 1, name=f"s1_addr_{half}", reset_less=True)
+            m.d.sync += s1_addr.eq(Mux(updating, update.entry[:-1], read.entry[:-1]))
             m.d.comb += [
                 ram.r_en.eq(1),
-                ram.r_addr.eq(Mux(updating, update.entry[:-1], read.entry[:-1])),
-                # Cycle 3: write.
-                ram.w_en.eq(s3_write[half]),
-                ram.w_addr.eq(s3_entry[:-1]),
-                ram.w_data.eq(s3_sums),
+                ram.r_addr.eq(s1_addr),
+                # Cycle 4: write.
+                ram.w_en.eq(s4_write[half]),
+                ram.w_addr.eq(s4_entry[:-1]),
+                ram.w_data.eq(s4_sums),
             ]
             words.append(ram.r_data)
-        s2_word = Signal(32 * cols)
-        m.d.comb += s2_word.eq(Mux(s2_half, words[1], words[0]))
+        s3_word = Signal(32 * cols)
+        m.d.comb += s3_word.eq(Mux(s3_half, words[1], words[0]))
         for col in range(cols):
-            before = s2_word.word_select(col, 32) & (~s2_overwrite).replicate(32)
-            m.d.sync += s3_sums.word_select(col, 32).eq(before + self.sums[col])
+            before = s3_word.word_select(col, 32) & (~s3_overwrite).replicate(32)
+            m.d.sync += s4_sums.word_select(col, 32).eq(before + self.sums[col])
 
         # Reads: the words of both halves, one of them one cycle later.
-        read_half = delay(m, read.entry[-1], 2, name="read_half")
+        read_half = delay(m, read.entry[-1], 3, name="read_half")
         read_data = Signal(32 * cols, reset_less=True)
         m.d.sync += read_data.eq(Mux(read_half, words[1], words[0]))
         m.d.comb += [

@@ -103,23 +103,11 @@ class ActivationBuffer(Component):
         offset, word, _ = self._fields(addr)
         return word.all() & offset.any() if self.config.activation_banks > 1 else Const(0)
 
-    def _may_straddle(self, addr):
-        """What arbitration takes for straddling, a single LUT: the last sixteenth of a bank, whatever the offset."""
-        _, word, _ = self._fields(addr)
-        return word[-4:].all() if self.config.activation_banks > 1 else Const(0)
-
-    def _claim(self, addr):
-        """Banks that arbitration reserves for an access: that of its address and, if it may straddle, the next."""
-        _, _, bank = self._fields(addr)
-        home = Const(1, self.config.activation_banks) << bank
-        home = home[:self.config.activation_banks]
-        return home | Mux(self._may_straddle(addr), home.rotate_left(1), 0)
-
     def _arbitrate(self, m, ports, direction, urgent=None):
         """Grant requests, first port first; the last port before all others while ``urgent`` is high.
 
-        A port claims the following bank too when it may straddle, which costs others a cycle now and then near
-        the end of a bank but keeps the comparison of whole addresses out of the grant.
+        A port claims the following bank too when it may straddle (:func:`~systolith.ports.activation_claim`), which costs
+        others a cycle now and then near the end of a bank but keeps the comparison of addresses out of the grant.
 
         Returns (port, wants, first, second) for each port: bit k of ``wants`` says that the port asks for
         bank k; bit k of ``first`` and ``second`` that it was granted bank k for the lanes in the bank of its
@@ -129,7 +117,7 @@ class ActivationBuffer(Component):
         taken = blocked = Const(0, banks)
         if urgent is not None:
             blocked = Signal(banks, name=f"{direction}_blocked")
-            m.d.comb += blocked.eq(Mux(urgent, self._claim(list(ports.values())[-1].addr), 0))
+            m.d.comb += blocked.eq(Mux(urgent, list(ports.values())[-1].claim, 0))
         requests = []
         for position, (name, port) in enumerate(ports.items()):
             ahead = taken | blocked
@@ -137,18 +125,14 @@ class ActivationBuffer(Component):
                 ahead, blocked = Mux(urgent, 0, taken), Const(0, banks)
             _, _, bank = self._fields(port.addr)
             home = Signal(banks, name=f"{direction}_{name}_home")
-            asks = Signal(banks, name=f"{direction}_{name}_asks")
             spill = Signal(banks, name=f"{direction}_{name}_spill")
-            claim = Signal(banks, name=f"{direction}_{name}_claim")
             wants = Signal(banks, name=f"{direction}_{name}_wants")
             m.d.comb += [
                 home.eq(1 << bank),
                 # With one bank the wrapped lanes are in the same bank, whose row counter wraps.
                 spill.eq(Mux(self._straddles(port.addr), home.rotate_left(1), 0) if banks > 1 else home),
-                claim.eq(self._claim(port.addr)),
-                asks.eq(Mux(port.valid, claim, 0)),
-                wants.eq(asks & ~blocked),
-                port.ready.eq(~(claim & ahead).any()),
+                wants.eq(port.claim & ~blocked),
+                port.ready.eq(~(port.claim & ahead).any()),
             ]
             granted = port.valid & port.ready
             # Lanes that stay in the bank but wrap to the next row are enabled unless they spill.
@@ -157,7 +141,7 @@ class ActivationBuffer(Component):
             second = Mux(granted, spill | inside, 0)
             requests.append((port, wants, first, second))
             # Not `wants`: where that makes a difference, the bank is blocked for others anyway or nothing is urgent.
-            taken = taken | asks
+            taken = taken | port.claim
         return requests
 
     def _select(self, m, target, requests, bank, member):

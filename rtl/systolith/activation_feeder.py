@@ -8,7 +8,7 @@ from amaranth.utils import ceil_log2
 from systolith.column_selector import ColumnSelector
 from systolith.delay import delay
 from systolith.line_buffer import LineBuffer
-from systolith.ports import ActivationReadPort
+from systolith.ports import ActivationReadPort, activation_claim
 from systolith.shapes import command_layout
 from systolith.window import Level, WindowWalker
 from systolith.window_access import WindowAccess
@@ -123,6 +123,7 @@ class ActivationFeeder(Component):
             }))
         m.submodules.access = access = WindowAccess(
             lanes=config.rows, address_width=address_width, byte_width=byte_width,
+            claim=lambda addr: activation_claim(config, addr),
             context_shape=data.StructLayout({
                 "pad": signed(8), "swap": 1, "entry": entry_shape, "overwrite": 1, "update": 1, "final": 1,
                 **({"column": 1, "settle": 1, "line": range(config.line_depth)} if config.depthwise_streams else {}),
@@ -219,12 +220,14 @@ class ActivationFeeder(Component):
         # Cycles before the first vector of the next tile may follow that of the last one. A vector that is
         # refused delays all accumulator updates behind it, so the count waits with it.
         distance = Signal(range(MINIMUM_TILE_CYCLES))
+        apart = Signal(init=1)  # a register: `distance` is 0
         swap = access.payload.context.swap
         accepted, stopped = Signal(), Signal()
-        begin = weights_ready & (distance == 0) & self._settled(m, access, accepted)
+        begin = weights_ready & apart & self._settled(m, access, accepted)
         m.d.comb += [
             self.read.valid.eq(access.valid & (~swap | begin)),
             self.read.addr.eq(access.payload.addr),
+            self.read.claim.eq(access.payload.claim),
             accepted.eq(self.read.valid & self.read.ready),
             access.ready.eq(accepted),
             self.tile_requested.eq(accepted & swap),
@@ -236,9 +239,9 @@ class ActivationFeeder(Component):
         with m.Elif(self.tile_requested):
             m.d.sync += weights_ready.eq(0)
         with m.If(self.tile_requested):
-            m.d.sync += distance.eq(MINIMUM_TILE_CYCLES - 1)
-        with m.Elif((distance != 0) & ~(stopped & ~swap)):
-            m.d.sync += distance.eq(distance - 1)
+            m.d.sync += [distance.eq(MINIMUM_TILE_CYCLES - 1), apart.eq(0)]
+        with m.Elif(~apart & ~(stopped & ~swap)):
+            m.d.sync += [distance.eq(distance - 1), apart.eq(distance == 1)]
         return accepted
 
     def _settled(self, m, access, accepted):
@@ -248,12 +251,14 @@ class ActivationFeeder(Component):
             return Const(1)
         cycles = column_settle(config, read_latency=self._read_latency + self._extra_delay)
         left, settled = Signal(range(cycles + 1)), Signal(init=1)
-        m.d.sync += self.urgent.eq(access.valid & context.column)
-        with m.If(accepted & context.column):
-            m.d.sync += [left.eq(cycles), settled.eq(0), self.line_offset.eq(context.line)]
+        # The grant of the buffer comes late: a vector counts from the next cycle on.
+        column, line = Signal(), Signal.like(context.line, reset_less=True)
+        m.d.sync += [self.urgent.eq(access.valid & context.column), column.eq(accepted & context.column), line.eq(context.line)]
+        with m.If(column):
+            m.d.sync += [left.eq(cycles - 1), settled.eq(0), self.line_offset.eq(line)]
         with m.Elif(~settled):
             m.d.sync += [left.eq(left - 1), settled.eq(left == 1)]
-        return ~context.column | (self.urgent & (~context.settle | settled))
+        return ~context.column | (self.urgent & (~context.settle | (settled & ~column)))
 
     def _respond(self, m, access, accepted):
         """Bring what accompanies a read together with its data and fill in the padding."""

@@ -2,7 +2,7 @@
 
 from amaranth import *
 from amaranth.lib import stream
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
@@ -11,7 +11,7 @@ from systolith.block_ram import BlockRam, block_ram
 __all__ = ["BlockFifo"]
 
 # Covers the read latency of the block RAM and the return of a credit.
-_OUTPUT_DEPTH = 4
+_OUTPUT_DEPTH = 5
 
 
 class BlockFifo(Component):
@@ -40,7 +40,7 @@ class BlockFifo(Component):
         If ``depth`` is below 2.
     """
 
-    latency = 1 + BlockRam.read_latency + 1
+    latency = 1 + BlockRam.read_latency + 2
     """Cycles from an item on ``i`` to the same item on ``o`` when the FIFO is empty."""
 
     def __init__(self, *, shape, depth, style="generic"):
@@ -70,7 +70,7 @@ class BlockFifo(Component):
         m = Module()
         width = Shape.cast(self.shape).width
         m.submodules.ram = ram = block_ram(style=self.style, width=width, depth=self.depth)
-        m.submodules.output = output = SyncFIFO(width=width, depth=_OUTPUT_DEPTH)
+        m.submodules.output = output = SyncFIFOBuffered(width=width, depth=_OUTPUT_DEPTH)
         stored = Signal(range(self.depth + 1))
         credits = Signal(range(_OUTPUT_DEPTH + 1), init=_OUTPUT_DEPTH)
         write_index = Signal(ceil_log2(self.depth))

@@ -24,8 +24,8 @@ __all__ = ["ComputeEngine"]
 class ComputeEngine(Component):
     """Execute COMPUTE commands (see the command table) at one vector per cycle.
 
-    Dataflow: the weight feeder accepts a command and works one tile ahead; a hand-over register passes the
-    command on to the activation feeder. Both meet in the array, whose sums go to the accumulator buffer. Tiles
+    Dataflow: a hand-over register keeps a command until both feeders have taken it; that of the weights works one
+    tile ahead. Both meet in the array, whose sums go to the accumulator buffer. Tiles
     follow each other without a bubble, within and between commands, every max(M, rows / 2, 4) cycles for M vectors
     per tile; ``systolith_spec.timing`` has the formulas. A refused activation read delays what comes behind it.
 
@@ -138,24 +138,17 @@ class ComputeEngine(Component):
 
     def _hand_over(self, m, weight_feeder, activation_feeder):
         """Give each command to both feeders; return the signal that tells that one has been accepted."""
-        full = Signal()
         command = Signal(command_layout("COMPUTE"), reset_less=True)
-        accepted = Signal()
-        m.d.comb += [
-            weight_feeder.command.payload.eq(self.command.payload),
-            weight_feeder.command.valid.eq(self.command.valid & ~full),
-            self.command.ready.eq(weight_feeder.command.ready & ~full),
-            accepted.eq(self.command.valid & self.command.ready),
-            activation_feeder.command.payload.eq(command),
-            activation_feeder.command.valid.eq(full),
-        ]
-        # The register follows until there is a command; only `full` says that it counts.
-        with m.If(~full):
+        free, accepted = Signal(), Signal()
+        m.d.comb += [self.command.ready.eq(free), accepted.eq(self.command.valid & free)]
+        # The register follows until there is a command; only `waiting` says that it counts.
+        with m.If(free):
             m.d.sync += command.eq(self.command.payload)
-        with m.If(accepted):
-            m.d.sync += full.eq(1)
-        with m.Elif(activation_feeder.command.ready):
-            m.d.sync += full.eq(0)
+        waiting = Signal(2)
+        for index, feeder in enumerate((weight_feeder, activation_feeder)):
+            m.d.comb += [feeder.command.payload.eq(command), feeder.command.valid.eq(waiting[index])]
+            m.d.sync += waiting[index].eq(accepted | (waiting[index] & ~feeder.command.ready))
+        m.d.comb += free.eq(waiting == 0)
         return accepted
 
     def _count(self, m, accepted):

@@ -12,8 +12,8 @@ __all__ = ["HighMultiplier"]
 class HighMultiplier(Component):
     """``(a * b + 2**30) // 2**31``, one product at a time, ``latency`` cycles after ``start``.
 
-    Dataflow: four products of 16-bit halves, one per cycle, lowest first, through one multiplier into one
-    accumulator. Bits that cannot reach the result are dropped on the way.
+    Dataflow: four products of 16-bit halves, one per cycle, lowest first, through a register and one multiplier into
+    one accumulator. Bits that cannot reach the result are dropped on the way.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class HighMultiplier(Component):
     """
 
     _MULTIPLIER_LATENCY = 2
-    latency = 1 + 4 + _MULTIPLIER_LATENCY
+    latency = 1 + 1 + 4 + _MULTIPLIER_LATENCY
     """Cycles from ``start`` to ``result``."""
 
     def __init__(self, *, style="generic"):
@@ -48,12 +48,13 @@ class HighMultiplier(Component):
         halves = {}
         for name, operand, is_high in (("a", self.a, step[2] | step[3]), ("b", self.b, step[1] | step[3])):
             low, high = Cat(operand[:16], Const(0, 1)), Cat(operand[16:], operand[-1])
-            halves[name] = Mux(is_high, high, low).as_signed()
+            halves[name] = Signal(signed(17), name=f"{name}_half", reset_less=True)
+            m.d.sync += halves[name].eq(Mux(is_high, high, low).as_signed())
         m.d.comb += [product.a.eq(halves["a"]), product.b.eq(halves["b"])]
 
         total = Signal(signed(36), reset_less=True)
         # The number of the step is a register: it selects the operands of the adder.
-        early = delay(m, step, self._MULTIPLIER_LATENCY - 1, name="step", reset_less=False)
+        early = delay(m, step, self._MULTIPLIER_LATENCY, name="step", reset_less=False)
         arrived, number = Signal(), Signal(2)
         m.d.sync += [arrived.eq(early.any()), number.eq(Cat(early[1] | early[3], early[2] | early[3]))]
         base, addend = Signal(signed(36)), Signal(signed(36))

@@ -8,8 +8,7 @@ from systolith.axi import AXI_ID_LOAD, axi_address_layout, axi_read_signature
 from systolith.burst_beats import BurstBeats
 from systolith.burst_splitter import BurstSplitter
 from systolith.dma_errors import DmaErrors
-from systolith.head_buffer import HeadBuffer
-from systolith.ports import ActivationWritePort, DmaError, ParameterWritePort, WeightWritePort
+from systolith.ports import ActivationWritePort, DmaError, ParameterWritePort, WeightWritePort, activation_claim
 from systolith.shapes import MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
 from systolith.transfer_walker import TransferWalker
@@ -113,9 +112,10 @@ class LoadEngine(Component):
             request.i.payload.len.eq(burst.len),
             request.i.payload.id.eq(AXI_ID_LOAD),
         ]
-        complete, writes = self._place_beats(m, beats, walker)
+        received, writes = self._place_beats(m, beats, walker)
         self._write(m, writes)
-        m.d.sync += slots.eq(slots - issue + complete)
+        complete = Signal()
+        m.d.sync += [complete.eq(received), slots.eq(slots - issue + complete)]
         with m.If(complete):
             m.d.sync += free.eq(1)
         with m.Elif(issue):
@@ -136,13 +136,14 @@ class LoadEngine(Component):
         write_layout = data.StructLayout(
             {
                 "addr": buffer_address_width(config),
+                "claim": config.activation_banks,
                 "data": config.axi_data_width,
                 "mask": config.axi_bytes,
                 "space": 2,
                 "last": 1,
             }
         )
-        m.submodules.writes = writes = HeadBuffer(shape=write_layout)
+        m.submodules.writes = writes = StreamBuffer(shape=write_layout)
         beat = beats.o.payload
         fire = Signal()
         m.d.comb += [
@@ -153,6 +154,7 @@ class LoadEngine(Component):
             self.stall_input.eq(beats.o.valid & writes.i.ready & ~read.valid),
             writes.i.valid.eq(read.valid & beats.o.valid),
             writes.i.payload.data.eq(read.payload.data),
+            writes.i.payload.claim.eq(activation_claim(config, beat.addr)),
             *(writes.i.payload[name].eq(beat[name]) for name in ("addr", "mask", "space", "last")),
         ]
         m.submodules.errors = errors = DmaErrors(
@@ -178,6 +180,7 @@ class LoadEngine(Component):
             writes.ready.eq(~to_activation | self.activation.ready),
             self.activation.valid.eq(writes.valid & to_activation),
             self.activation.mask.eq(write.mask),
+            self.activation.claim.eq(write.claim),
             self.stall_output.eq(self.activation.valid & ~self.activation.ready),
             self.weight.en.eq(writes.valid & (write.space == Space.WEIGHT)),
             self.parameter.en.eq(writes.valid & (write.space == Space.PARAMETER)),

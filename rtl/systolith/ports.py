@@ -3,6 +3,7 @@
 from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from systolith.shapes import ADDRESS_WIDTH, MEMORY_WIDTH
 from systolith_spec.timing import WEIGHT_ROWS
@@ -15,6 +16,7 @@ __all__ = [
     "ParameterWritePort",
     "WeightReadPort",
     "WeightWritePort",
+    "activation_claim",
 ]
 
 
@@ -25,6 +27,27 @@ class _Signature(wiring.Signature):
 
 class _Port(wiring.PureInterface):
     """Interface object with a signature made from a configuration."""
+
+
+def activation_claim(config, addr):
+    """Banks of the activation buffer that an access claims: bit k for bank k.
+
+    That of its address and, in the last sixteenth of a bank (or its last word), the next: it may run over the end. Clients
+    find it a cycle early and keep it in a register, so that grants do not wait for it.
+
+    Parameters
+    ----------
+    config : AcceleratorConfig
+    addr : Value
+        Byte address.
+    """
+    banks = config.activation_banks
+    if banks == 1:
+        return Const(1, 1)
+    addr = Value.cast(addr)[exact_log2(config.activation_word):exact_log2(config.activation_bytes)]
+    word, bank = addr[:-exact_log2(banks)], addr[-exact_log2(banks):]
+    home = (Const(1, banks) << bank)[:banks]
+    return home | Mux(word[-4:].all(), home.rotate_left(1), 0)
 
 
 class ActivationReadPort(_Port):
@@ -38,6 +61,8 @@ class ActivationReadPort(_Port):
     -------
     addr : ``Out(24)``
         Byte address of lane 0, any alignment; truncated to the size of the buffer.
+    claim : ``Out(activation_banks)``
+        :func:`activation_claim` of the address, from a register; while ``valid`` is low it keeps other clients waiting too.
     valid, ready : ``Out(1)``, ``In(1)``
         Request handshake. ``ready`` depends on the requests of clients with higher priority.
     data_valid : ``In(1)``
@@ -53,6 +78,7 @@ class ActivationReadPort(_Port):
             super().__init__(
                 {
                     "addr": Out(ADDRESS_WIDTH),
+                    "claim": Out(config.activation_banks),
                     "valid": Out(1),
                     "ready": In(1),
                     "data_valid": In(1),
@@ -73,6 +99,8 @@ class ActivationWritePort(_Port):
     -------
     addr : ``Out(24)``
         Byte address of lane 0, any alignment; truncated to the size of the buffer.
+    claim : ``Out(activation_banks)``
+        :func:`activation_claim` of the address, from a register; while ``valid`` is low it keeps other clients waiting too.
     valid, ready : ``Out(1)``, ``In(1)``
         Request handshake; address, data and mask must not change while a request waits.
     data : ``Out(8 * activation_word)``
@@ -88,6 +116,7 @@ class ActivationWritePort(_Port):
             super().__init__(
                 {
                     "addr": Out(ADDRESS_WIDTH),
+                    "claim": Out(config.activation_banks),
                     "valid": Out(1),
                     "ready": In(1),
                     "data": Out(8 * config.activation_word),

@@ -21,15 +21,17 @@ class RequantizerLane(Component):
     ======  ===============================================================================
     cycle   work, ending in a register
     ======  ===============================================================================
-    0       sum plus or minus bias, modulo 2**32
-    1, 2    left shift by max(exponent, 0): multiples of eight, then 0 to 7
-    3, 4    four partial products of 16-bit halves (operand and product register of the DSP)
-    5       sum of the two middle products
-    6       product / 2**16
-    7       product / 2**31, rounded by the rule
-    8-10    right shift by max(-exponent, 0), rounded by the rule
-    11      saturation to ten bits, which loses nothing that the clamp would keep
-    12, 13  zero point, clamp
+    0       sign of the bias
+    1       sum plus or minus bias, modulo 2**32
+    2-4     left shift by max(exponent, 0): multiples of eight, 0 to 7, saturation
+    5, 6    four partial products of 16-bit halves (operand and product register of the DSP)
+    7       sum of the two middle products
+    8       product / 2**16
+    9       whether the rule rounds up
+    10      product / 2**31, rounded
+    11-13   right shift by max(-exponent, 0), rounded by the rule
+    14      saturation to ten bits, which loses nothing that the clamp would keep
+    15, 16  zero point, clamp
     ======  ===============================================================================
 
     Parameters
@@ -46,20 +48,20 @@ class RequantizerLane(Component):
     bias_follows_sign : ``In(1)``
         Cycle 0.
     saturate : ``In(1)``
-        Cycle 2: a left shift that overflows saturates rather than wraps.
+        Cycle 4: a left shift that overflows saturates rather than wraps.
     rounding : ``In(2)``
-        Cycle 7; the lane delays it further.
+        Cycle 9; the lane delays it further.
     zero_out : ``In(signed(8))``
-        Cycle 12.
+        Cycle 15.
     minimum, maximum : ``In(signed(8))``
-        Cycle 13.
+        Cycle 16.
     result : ``Out(signed(8))``
         ``latency`` cycles after ``sum``.
     """
 
-    saturate_cycle = 2
-    rounding_cycle = 7
-    zero_cycle = 8 + RoundingShift.latency + 1
+    saturate_cycle = 4
+    rounding_cycle = 9
+    zero_cycle = 11 + RoundingShift.latency + 1
     clamp_cycle = zero_cycle + 1
     latency = clamp_cycle + 1
     """Clock cycles from ``sum`` to ``result``."""
@@ -91,56 +93,63 @@ class RequantizerLane(Component):
         with m.Else():
             m.d.comb += left.eq(self.exponent)
 
-        s2_operand = self._shift_left(m, self._add_bias(m), delay(m, left, 1, name="left"))
-        s6_product, s6_inexact = self._multiply(m, s2_operand, delay(m, self.multiplier, 3, name="multiplier"))
-        s5_right = delay(m, right, 6, name="s5_right")
-        right, s6_final = Signal(5, name="s6_right", reset_less=True), Signal(reset_less=True)
-        m.d.sync += [right.eq(s5_right), s6_final.eq(s5_right == 0)]
-        s7_high = self._high(m, s6_product, s6_inexact, s6_final)
+        s4_operand = self._shift_left(m, self._add_bias(m), delay(m, left, 2, name="left"))
+        s8_product, s8_inexact = self._multiply(m, s4_operand, delay(m, self.multiplier, 5, name="multiplier"))
+        s7_right = delay(m, right, 8, name="s7_right")
+        s8_right, s8_final = Signal(5, reset_less=True), Signal(reset_less=True)
+        m.d.sync += [s8_right.eq(s7_right), s8_final.eq(s7_right == 0)]
+        s10_high = self._high(m, s8_product, s8_inexact, s8_final)
 
         m.submodules.shift = shift = RoundingShift(width=32, result_width=10)
         m.d.comb += [
-            shift.amount.eq(right),
-            shift.value.eq(s7_high),
-            shift.rounding.eq(delay(m, self.rounding, 1, name="rounding")),
+            shift.amount.eq(delay(m, s8_right, 1, name="s9_right")),
+            shift.value.eq(s10_high),
+            shift.rounding.eq(delay(m, self.rounding, 2, name="rounding")),
         ]
         self._finish(m, shift)
         return m
 
     def _add_bias(self, m):
-        """Cycle 0: subtract the bias as a ones' complement plus carry, in one adder."""
+        """Cycles 0 and 1: subtract the bias as a ones' complement plus carry, in one adder."""
         subtract = self.bias_follows_sign & self.sum[-1]
-        s0_biased = Signal(signed(32), reset_less=True)
-        bias = self.bias ^ subtract.replicate(32)
-        m.d.sync += s0_biased.eq((Cat(Const(1, 1), self.sum) + Cat(subtract, bias))[1:33])
-        return s0_biased
+        s0_sum, s0_bias = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        s0_subtract = Signal(reset_less=True)
+        m.d.sync += [s0_sum.eq(self.sum), s0_bias.eq(self.bias ^ subtract.replicate(32)), s0_subtract.eq(subtract)]
+        s1_biased = Signal(signed(32), reset_less=True)
+        m.d.sync += s1_biased.eq((Cat(Const(1, 1), s0_sum) + Cat(s0_subtract, s0_bias))[1:33])
+        return s1_biased
 
-    def _shift_left(self, m, s0_biased, s0_left):
-        """Cycles 1 and 2: shift, watching the bits that fall out."""
-        s1_shifted = Signal(signed(32), reset_less=True)
-        s1_overflow = Signal(reset_less=True)
-        s1_sign = Signal(reset_less=True)
-        s1_left = Signal(3, reset_less=True)
+    def _shift_left(self, m, s1_biased, s1_left):
+        """Cycles 2 to 4: shift, watching the bits that fall out."""
+        s2_shifted = Signal(signed(32), reset_less=True)
+        s2_overflow = Signal(reset_less=True)
+        s2_sign = Signal(reset_less=True)
+        s2_left = Signal(3, reset_less=True)
         # Bit i: the shift to come moves bit 30 - i out or into the sign.
-        s1_moved = Signal(7, reset_less=True)
-        m.d.sync += [s1_sign.eq(s0_biased[-1]), s1_left.eq(s0_left[:3])]
-        m.d.sync += [s1_moved[index].eq(s0_left[:3] > index) for index in range(len(s1_moved))]
+        s2_moved = Signal(7, reset_less=True)
+        m.d.sync += [s2_sign.eq(s1_biased[-1]), s2_left.eq(s1_left[:3])]
+        m.d.sync += [s2_moved[index].eq(s1_left[:3] > index) for index in range(len(s2_moved))]
         # A number fits as long as the bits from its sign down to the new sign are all the same.
-        coarse = Cat(Const(0, 3), s0_left[3:])
-        changes = Cat((bit ^ s0_biased[-1]) & (coarse >= index) for index, bit in enumerate(reversed(s0_biased[7:])))
-        m.d.sync += [s1_shifted.eq((s0_biased << coarse)[:32]), s1_overflow.eq(changes.any())]
+        coarse = Cat(Const(0, 3), s1_left[3:])
+        changes = Cat((bit ^ s1_biased[-1]) & (coarse >= index) for index, bit in enumerate(reversed(s1_biased[7:])))
+        m.d.sync += [s2_shifted.eq((s1_biased << coarse)[:32]), s2_overflow.eq(changes.any())]
 
-        shifted = (s1_shifted << s1_left)[:32]
-        below_sign = Cat(reversed(s1_shifted[24:31]))
-        changes = (s1_shifted[31] ^ s1_sign) | ((below_sign ^ s1_sign.replicate(7)) & s1_moved).any()
-        overflow = s1_overflow | changes
-        s2_operand = Signal(signed(32), reset_less=True)
-        extreme = Cat((~s1_sign).replicate(31), s1_sign)
-        m.d.sync += s2_operand.eq(Mux(self.saturate & overflow, extreme, shifted))
-        return s2_operand
+        shifted = (s2_shifted << s2_left)[:32]
+        below_sign = Cat(reversed(s2_shifted[24:31]))
+        changes = (s2_shifted[31] ^ s2_sign) | ((below_sign ^ s2_sign.replicate(7)) & s2_moved).any()
+        s3_shifted, s3_extreme = Signal(signed(32), reset_less=True), Signal(signed(32), reset_less=True)
+        s3_overflow = Signal(reset_less=True)
+        m.d.sync += [
+            s3_shifted.eq(shifted),
+            s3_extreme.eq(Cat((~s2_sign).replicate(31), s2_sign)),
+            s3_overflow.eq(s2_overflow | changes),
+        ]
+        s4_operand = Signal(signed(32), reset_less=True)
+        m.d.sync += s4_operand.eq(Mux(self.saturate & s3_overflow, s3_extreme, s3_shifted))
+        return s4_operand
 
     def _multiply(self, m, x, q):
-        """Cycles 3 to 6: signed(32) x unsigned(31), returned without its 16 lowest bits, and whether any of the 31
+        """Cycles 5 to 8: signed(32) x unsigned(31), returned without its 16 lowest bits, and whether any of the 31
         lowest is 1."""
         products = {}
         for x_name, x_part, x_shape in (
@@ -155,36 +164,37 @@ class RequantizerLane(Component):
                 m.d.comb += [product.a.eq(x_part), product.b.eq(q_part)]
                 products[name] = product.p
         # The low and the high product do not overlap: their sum is a concatenation.
-        s5_outer = Signal(signed(47), reset_less=True)
-        s5_middle = Signal(signed(33), reset_less=True)
-        s5_sticky = Signal(reset_less=True)
+        s7_outer = Signal(signed(47), reset_less=True)
+        s7_middle = Signal(signed(33), reset_less=True)
+        s7_sticky = Signal(reset_less=True)
         m.d.sync += [
-            s5_outer.eq(Cat(products["low_low"][16:], products["high_high"])),
-            s5_middle.eq(products["low_high"] + products["high_low"]),
-            s5_sticky.eq(products["low_low"][:16].any()),
+            s7_outer.eq(Cat(products["low_low"][16:], products["high_high"])),
+            s7_middle.eq(products["low_high"] + products["high_low"]),
+            s7_sticky.eq(products["low_low"][:16].any()),
         ]
-        s6_product = Signal(signed(47), reset_less=True)
-        s6_inexact = Signal(reset_less=True)
+        s8_product = Signal(signed(47), reset_less=True)
+        s8_inexact = Signal(reset_less=True)
         # Beside the addition: a + b = 0 modulo 2**n exactly if each bit of a ^ b is the bit of a | b below it.
-        low, other = s5_outer[:15], s5_middle[:15]
+        low, other = s7_outer[:15], s7_middle[:15]
         nonzero = (low ^ other) ^ Cat(Const(0, 1), (low | other)[:14])
-        m.d.sync += [s6_product.eq(s5_outer + s5_middle), s6_inexact.eq(s5_sticky | nonzero.any())]
-        return s6_product, s6_inexact
+        m.d.sync += [s8_product.eq(s7_outer + s7_middle), s8_inexact.eq(s7_sticky | nonzero.any())]
+        return s8_product, s8_inexact
 
-    def _high(self, m, s6_product, s6_inexact, final):
-        """Cycle 7: divide by 2**31; SINGLE rounds here only if no right shift follows (``final``)."""
-        increment = Signal()
-        half = s6_product[14]
+    def _high(self, m, s8_product, s8_inexact, final):
+        """Cycles 9 and 10: divide by 2**31; SINGLE rounds here only if no right shift follows (``final``)."""
+        s9_quotient, s9_increment = Signal(signed(32), reset_less=True), Signal(reset_less=True)
+        half = s8_product[14]
+        m.d.sync += s9_quotient.eq(s8_product[15:].as_signed())
         with m.Switch(self.rounding):
             with m.Case(Rounding.DOUBLE):
-                m.d.comb += increment.eq(half)
+                m.d.sync += s9_increment.eq(half)
             with m.Case(Rounding.SINGLE):
-                m.d.comb += increment.eq(half & final)
+                m.d.sync += s9_increment.eq(half & final)
             with m.Default():
-                m.d.comb += increment.eq(s6_product[-1] & s6_inexact)
-        s7_high = Signal(signed(32), reset_less=True)
-        m.d.sync += s7_high.eq(s6_product[15:].as_signed() + increment)
-        return s7_high
+                m.d.sync += s9_increment.eq(s8_product[-1] & s8_inexact)
+        s10_high = Signal(signed(32), reset_less=True)
+        m.d.sync += s10_high.eq(s9_quotient + s9_increment)
+        return s10_high
 
     def _finish(self, m, shift):
         """Saturate to ten bits, add the zero point, clamp."""

@@ -1,8 +1,8 @@
 """STORE: activation buffer to main memory."""
 
 from amaranth import *
-from amaranth.lib import stream
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib import data, stream
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.axi import axi_address_layout, axi_write_signature
@@ -10,7 +10,7 @@ from systolith.burst_beats import BurstBeats
 from systolith.burst_splitter import BurstSplitter
 from systolith.dma_errors import DmaErrors
 from systolith.head_buffer import HeadBuffer
-from systolith.ports import ActivationReadPort, DmaError
+from systolith.ports import ActivationReadPort, DmaError, activation_claim
 from systolith.shapes import MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
 from systolith.transfer_walker import TransferWalker
@@ -132,13 +132,17 @@ class StoreEngine(Component):
         # `some` is a register: there are credits.
         fire, some = Signal(), Signal(init=1)
         # A register: the grant of the buffer ends here.
-        m.submodules.read = read = HeadBuffer(shape=beat.addr.shape())
+        request = data.StructLayout({"addr": len(beat.addr), "claim": config.activation_banks})
+        m.submodules.read = read = HeadBuffer(shape=request, reset_less=False)
         m.d.comb += [
-            read.i.payload.eq(beat.addr),
+            read.i.payload.addr.eq(beat.addr),
+            # None without a request, whose valid need not be looked at then.
+            read.i.payload.claim.eq(Mux(read.i.valid, activation_claim(config, beat.addr), 0)),
             read.i.valid.eq(plan.o.valid & some),
             plan.o.ready.eq(some & read.i.ready),
             fire.eq(read.i.valid & read.i.ready),
-            self.activation.addr.eq(read.o.payload),
+            self.activation.addr.eq(read.o.payload.addr),
+            self.activation.claim.eq(read.o.payload.claim),
             self.activation.valid.eq(read.o.valid),
             read.o.ready.eq(self.activation.ready),
             self.stall_input.eq(self.activation.valid & ~self.activation.ready),
@@ -149,8 +153,9 @@ class StoreEngine(Component):
         with m.Elif(fire):
             m.d.sync += some.eq(credits != 1)
 
-        m.submodules.strobes = strobes = SyncFIFO(width=step + 1, depth=_BEATS_IN_FLIGHT)
-        m.submodules.beats = beats = SyncFIFO(width=config.axi_data_width, depth=_BEATS_IN_FLIGHT)
+        # With their heads in registers, one more than their memories: what leaves the accelerator comes from registers.
+        m.submodules.strobes = strobes = SyncFIFOBuffered(width=step + 1, depth=_BEATS_IN_FLIGHT + 1)
+        m.submodules.beats = beats = SyncFIFOBuffered(width=config.axi_data_width, depth=_BEATS_IN_FLIGHT + 1)
         write = self.axi.w
         m.d.comb += [
             strobes.w_en.eq(fire),

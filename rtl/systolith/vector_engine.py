@@ -2,13 +2,13 @@
 
 from amaranth import *
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.accumulator_buffer import AccumulatorReadPort
 from systolith.head_buffer import HeadBuffer
 from systolith.parameter_loader import ParameterLoader
-from systolith.ports import ActivationReadPort, ActivationWritePort, ParameterReadPort
+from systolith.ports import ActivationReadPort, ActivationWritePort, ParameterReadPort, activation_claim
 from systolith.softmax_loader import SoftmaxLoader
 from systolith.vector_dispatcher import VectorDispatcher, vector_command_layout
 from systolith.vector_element import destination_layout, element_layout
@@ -143,7 +143,8 @@ class VectorEngine(Component):
         """Issue reads while there is room for their results; pair the responses with their elements."""
         config = self.config
         depth = self.result_depth
-        m.submodules.elements = elements = SyncFIFO(width=element_layout(config).size, depth=_READS)
+        # With its head in a register, one more than its memory: what arrives selects in all lanes at once.
+        m.submodules.elements = elements = SyncFIFOBuffered(width=element_layout(config).size, depth=_READS + 1)
         m.submodules.destinations = destinations = SyncFIFO(
             width=destination_layout(config).size, depth=depth
         )
@@ -151,7 +152,8 @@ class VectorEngine(Component):
         element = issue.element
         source = element.source if config.pooling else Const(0)
         m.submodules.request = request = HeadBuffer(
-            shape=data.StructLayout({"source": 1, "addr": len(accesses.payload.addr)}), reset_less=False
+            shape=data.StructLayout({
+                "source": 1, "addr": len(accesses.payload.addr), "claim": config.activation_banks}), reset_less=False
         )
         credits = Signal(range(depth + 1), init=depth)
         # Registers: there are credits; `elements`, with what is issued, has room; it is not empty.
@@ -165,11 +167,11 @@ class VectorEngine(Component):
         issued_destination = Signal(destination_layout(config), reset_less=True)
 
         switching = (source != last_source) & (reading | pipeline.active)
-        # Everything before this element has been written, unless an element left in the last cycle.
-        m.d.sync += drained.eq((credits == depth) & write_idle)
-        fenced = issue.fence & ~(drained & ~issued)
+        fenced = issue.fence & ~drained
         allowed = accesses.valid & room & ~(element.first & ~some) & ~switching & ~fenced
         fire = allowed & request.i.ready
+        # Everything before the next element has been written, and none leaves now.
+        m.d.sync += drained.eq((credits == depth) & write_idle & ~fire)
         m.d.comb += [
             request.i.valid.eq(allowed),
             # Without a request 0: the register of this bit is the request to the activation buffer.
@@ -214,6 +216,8 @@ class VectorEngine(Component):
         with m.If(fire):
             m.d.sync += last_source.eq(source)
 
+        m.d.comb += request.i.payload.claim.eq(
+            Mux(request.i.payload.source, activation_claim(config, request.i.payload.addr), 0))
         self._request(m, request.o)
         arriving = Signal(element_layout(config))
         data_valid = self.accumulator_read.data_valid
@@ -235,6 +239,7 @@ class VectorEngine(Component):
         source, addr = request.payload.source, request.payload.addr
         m.d.comb += [
             port.addr.eq(addr),
+            port.claim.eq(request.payload.claim),
             port.valid.eq(source),
             self.accumulator_read.entry.eq(addr),
             self.accumulator_read.valid.eq(request.valid & ~source),
@@ -272,6 +277,7 @@ class VectorEngine(Component):
             m.d.sync += [
                 port.valid.eq(results.r_rdy),
                 port.addr.eq(destination.addr),
+                port.claim.eq(Mux(results.r_rdy, activation_claim(config, destination.addr), 0)),
                 port.data.eq(results.r_data),
                 *(port.mask[lane].eq(lane < destination.lanes) for lane in range(lanes)),
                 command_last.eq(destination.command_last),

@@ -31,20 +31,22 @@ class WindowAccess(Component):
         than a byte coordinate.
     context_shape : shape-like
         Data that stays with a position.
+    claim : callable, optional
+        What else to find out about an address: its result, ``claim`` of the output, comes from a register as well.
 
     Members
     -------
     i : ``In(stream.Signature(position_shape))``
         ``row``, ``row_addr``, ``byte`` of the position, ``rows`` and ``row_bytes`` of the slab, ``context``.
     o : ``Out(stream.Signature(access_shape))``
-        ``addr`` of lane 0, ``mask`` (bit per lane, 1: inside), ``context``.
+        ``addr`` of lane 0, ``mask`` (bit per lane, 1: inside), ``context``, with ``claim`` also that.
     """
 
     latency = 3
     """Cycles from a position to its access while nothing stalls."""
 
     def __init__(self, *, lanes, address_width=ADDRESS_WIDTH, row_width=ROW_WIDTH, byte_width=BYTE_WIDTH,
-                 context_shape=0):
+                 context_shape=0, claim=None):
         if isinstance(lanes, bool) or not isinstance(lanes, int) or lanes < 1:
             raise ValueError(f"Window access lanes must be a positive integer, not {lanes!r}")
         self._lanes = lanes
@@ -53,8 +55,10 @@ class WindowAccess(Component):
             "row": signed(row_width), "row_addr": unsigned(address_width), "byte": signed(byte_width),
             "rows": unsigned(16), "row_bytes": unsigned(byte_width - 1), "context": context_shape,
         })
+        self._claim = claim
         self._access_shape = data.StructLayout({
             "addr": unsigned(address_width), "mask": unsigned(lanes), "context": context_shape,
+            **({} if claim is None else {"claim": len(claim(Const(0, address_width)))}),
         })
         super().__init__({
             "i": In(stream.Signature(self._position_shape)),
@@ -94,6 +98,7 @@ class WindowAccess(Component):
             s3.i.valid.eq(s2_valid),
             s3.i.payload.addr.eq(s2.addr),
             s3.i.payload.context.eq(s2.context),
+            *([] if self._claim is None else [s3.i.payload.claim.eq(self._claim(s2.addr))]),
             *(s3.i.payload.mask[lane].eq((s2.before <= lane) & (lane < s2.end)) for lane in range(self.lanes)),
         ]
         with m.If(proceed):

@@ -12,6 +12,7 @@ from systolith_spec.config import AcceleratorConfig
 __all__ = [
     "COMMAND_CYCLES",
     "LOAD_FIRST_REQUEST",
+    "LOAD_RELEASE",
     "LOAD_RETIRE",
     "STORE_FIRST_BEAT",
     "STORE_FIRST_REQUEST",
@@ -34,9 +35,11 @@ LOAD_FIRST_REQUEST = 5
 """Cycles from an accepted LOAD to AR valid, engine idle before."""
 LOAD_RETIRE = 2
 """Cycles from the last R beat to retire, if the buffer accepts the write at once."""
+LOAD_RELEASE = 1
+"""Cycles from the last R beat of a burst until it no longer counts as outstanding, beyond the next one."""
 STORE_FIRST_REQUEST = 5
 """Cycles from an accepted STORE to AW valid, engine idle before."""
-STORE_FIRST_BEAT = 13
+STORE_FIRST_BEAT = 14
 """Cycles from an accepted STORE to the first W beat, engine idle before and buffer free."""
 STORE_RETIRE = 1
 """Cycles from the last B response to retire."""
@@ -114,7 +117,7 @@ def load_retires(
         last_beat = max(issue + LOAD_FIRST_REQUEST - _FIRST_ISSUE + memory_latency, last_beat + 1) + beats - 1
         return last_beat
 
-    return [cycle + LOAD_RETIRE for cycle in _timeline(config, transfers, finish)]
+    return [cycle + LOAD_RETIRE for cycle in _timeline(config, transfers, finish, LOAD_RELEASE)]
 
 
 def store_retires(
@@ -132,11 +135,14 @@ def store_retires(
         response = max(last_beat + memory_latency, response + 1)
         return response
 
-    return [cycle + STORE_RETIRE for cycle in _timeline(config, transfers, finish)]
+    return [cycle + STORE_RETIRE for cycle in _timeline(config, transfers, finish, 0)]
 
 
-def _timeline(config, transfers, finish):
-    """Last cycle of the last burst of each transfer; ``finish(issue, beats)`` gives that of a burst."""
+def _timeline(config, transfers, finish, release):
+    """Last cycle of the last burst of each transfer; ``finish(issue, beats)`` gives that of a burst.
+
+    A burst makes room for another one ``release`` cycles after the one that follows its last.
+    """
     slots = deque([-1] * config.outstanding_reads, maxlen=config.outstanding_reads)
     ends = []
     accept, taken_before, taken, issue = 0, -1, -1, -1
@@ -149,8 +155,8 @@ def _timeline(config, transfers, finish):
             issue = max(issue, taken)
             for _, beats in run_bursts(config, memory, fields["length"]):
                 issue = max(issue + 1, slots[0] + 1)
-                slots.append(finish(issue, beats))
-        ends.append(slots[-1])
+                slots.append(finish(issue, beats) + release)
+        ends.append(slots[-1] - release)
         accept = step + 1
     return ends
 

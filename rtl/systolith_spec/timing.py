@@ -28,8 +28,8 @@ WEIGHT_ROWS = 2
 
 # First position of an accepted command at the read port: hand-over register, walker, three stages of window access.
 _FIRST_REQUEST = 1 + 1 + 3
-# First tile of an accepted command to the vectors that its weights allow: walker, `armed`.
-_FIRST_WEIGHTS = 1 + 1
+# First tile of an accepted command to the vectors that its weights allow: hand-over register, walker, `armed`.
+_FIRST_WEIGHTS = 1 + 1 + 1
 
 
 def compute_vectors(fields: dict[str, int]) -> int:
@@ -97,8 +97,8 @@ def compute_tail(config: AcceleratorConfig, *, activation_read_latency: int = AC
     _, activation_delay, _ = weight_lead(config, activation_read_latency=activation_read_latency,
                                          weight_read_latency=weight_read_latency)
     # Lane multiplexer, then the array; the accumulator entry is read ACCUMULATE_CYCLES - 1 before it is written,
-    # two of these cycles overlap with the array.
-    return activation_read_latency + 1 + activation_delay + array_latency(config) + ACCUMULATE_CYCLES - 3
+    # three of these cycles and its address register overlap with the array.
+    return activation_read_latency + 1 + activation_delay + array_latency(config) + ACCUMULATE_CYCLES - 4
 
 
 def compute_latency(config: AcceleratorConfig, vectors: int, tiles: int, *,

@@ -9,7 +9,7 @@ cycle: ``first`` is the cycle of its first read, ``last = first + vector_element
 * a change of source: ``last + vector_switch_gap``;
 * tables still being filled by a PARAMS of the same bank: ``params_end + vector_start - 1`` (less the division
   of ``vector_start``, which takes place meanwhile).
-* The last write is accepted at ``last + vector_write_latency``, the command retires one cycle later.
+* The last write is accepted at ``last + vector_write_latency``, the command retires ``VECTOR_RETIRE`` cycles later.
 """
 
 from systolith_spec.config import AcceleratorConfig
@@ -21,6 +21,7 @@ __all__ = [
     "PARAMETER_READ_LATENCY",
     "REQUANTIZER_LATENCY",
     "VECTOR_COMMANDS_IN_FLIGHT",
+    "VECTOR_RETIRE",
     "params_cycles",
     "params_end",
     "params_latency",
@@ -36,20 +37,22 @@ __all__ = [
     "vector_write_latency",
 ]
 
-ACCUMULATOR_READ_LATENCY = 3
+ACCUMULATOR_READ_LATENCY = 4
 """Accepted read of the accumulator buffer to its data."""
 PARAMETER_READ_LATENCY = 2
 """Read of the parameter buffer to its data."""
-REQUANTIZER_LATENCY = 14
+REQUANTIZER_LATENCY = 17
 """Sum to int8."""
 OPERAND_SCALER_LATENCY = 7
 """Operand of ADD to its scaled value."""
+VECTOR_RETIRE = 2
+"""Accepted last write of a command to its retire pulse."""
 VECTOR_COMMANDS_IN_FLIGHT = 16
 """Commands that may have started and not retired."""
 RECIPROCAL_NORMALISE = 13
 """Cycles in which the sum of a softmax is shifted left."""
-RECIPROCAL_CYCLES = 1 + RECIPROCAL_NORMALISE + 7 * 8
-"""Sum of a softmax to its reciprocal: seven products of eight cycles."""
+RECIPROCAL_CYCLES = 1 + RECIPROCAL_NORMALISE + 7 * 9
+"""Sum of a softmax to its reciprocal: seven products of nine cycles."""
 _WINDOW_ACCESS = 3
 _REQUEST = 1  # register between the walk and the read ports
 
@@ -118,7 +121,7 @@ def vector_latency(config: AcceleratorConfig, fields: dict[str, int]) -> int:
         + vector_elements(config, fields)
         - 1
         + vector_write_latency(config, fields["source"])
-        + 1
+        + VECTOR_RETIRE
     )
 
 
@@ -143,4 +146,4 @@ def params_end(config: AcceleratorConfig, fields: dict[str, int]) -> int:
 
 def params_latency(config: AcceleratorConfig, fields: dict[str, int]) -> int:
     """Acceptance of a PARAMS command by an idle engine to its retire pulse."""
-    return params_end(config, fields)
+    return params_end(config, fields) + VECTOR_RETIRE - 1

@@ -13,6 +13,7 @@ from systolith.delay import delay
 from systolith.parameter_buffer import ParameterBuffer
 from systolith.rotating_ram import RotatingRam
 from systolith.weight_buffer import WeightBuffer
+from systolith_sim.activation_client import drive_claim
 
 from .mutation import Mutant
 from .proof import Proof
@@ -93,6 +94,7 @@ def _arbitration(bench):
         used = []
         for port in ports:
             bench.drive(port.valid, port.addr)
+            drive_claim(m, _SMALL, port, port)
             address = Signal(5)
             m.d.comb += address.eq(port.addr)
             last = Signal(5)
@@ -130,5 +132,5 @@ PROOFS = [
                         replacement="self.write.en)")),
     Proof(name="activation_arbiter", module="activation_buffer", build=_arbitration,
           claim="no bank is granted twice in a cycle; the first port, or an urgent one, never waits; each grant is answered",
-          mutant=Mutant(module="activation_buffer", text="taken = taken | asks", replacement="taken = asks")),
+          mutant=Mutant(module="activation_buffer", text="taken = taken | port.claim", replacement="taken = port.claim")),
 ]

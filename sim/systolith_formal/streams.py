@@ -37,7 +37,7 @@ def _head_buffer(bench):
 def _block_fifo(bench, depth=2):
     bench.m.submodules.dut = dut = BlockFifo(shape=1, depth=depth)
     bench.drive(dut.i.valid, dut.i.payload, dut.o.ready)
-    queue_contract(bench, dut.i, dut.o, most=depth + 4, latency=BlockFifo.latency - 1)
+    queue_contract(bench, dut.i, dut.o, most=depth + 5, latency=BlockFifo.latency - 1)
 
 
 PROOFS = [

@@ -14,6 +14,7 @@ from systolith.ports import ActivationReadPort, ActivationWritePort, WeightWrite
 from systolith.shapes import command_layout
 from systolith.weight_buffer import WeightBuffer
 from systolith_golden.machine import Machine
+from systolith_sim.activation_client import connect_client
 from systolith_spec.column_mode import column_outputs
 from systolith_spec.commands import encode
 from systolith_spec.config import AcceleratorConfig
@@ -70,8 +71,8 @@ class ComputeSystem(Component):
         connect(m, engine=engine.weights, buffer=weight_buffer.read)
         connect(m, engine=engine.command, command=flipped(self.command))
         connect(m, engine=engine.accumulators, accumulators=flipped(self.accumulators))
-        connect(m, buffer=activation_buffer.vector_read, vector_read=flipped(self.vector_read))
-        connect(m, buffer=activation_buffer.load_write, load_write=flipped(self.load_write))
+        connect_client(m, config, activation_buffer.vector_read, self.vector_read)
+        connect_client(m, config, activation_buffer.load_write, self.load_write)
         connect(m, buffer=weight_buffer.write, weight_write=flipped(self.weight_write))
         m.d.comb += [
             activation_buffer.compute_urgent.eq(engine.urgent),

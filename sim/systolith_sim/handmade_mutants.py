@@ -9,7 +9,7 @@ __all__ = ["HANDMADE"]
 HANDMADE: dict[str, tuple[str, str]] = {
     "accelerator": ("component.base.eq(processor.base)", "component.base.eq(processor.base + 4096)"),
     "accumulator_buffer": ("Mux(s2_half, 0b10, 0b01)", "Mux(s2_half, 0b01, 0b10)"),
-    "activation_buffer": ("asks & ~blocked", "asks"),
+    "activation_buffer": ("port.claim & ~blocked", "port.claim"),
     "activation_feeder": ("first_of_block & ~fields.accumulate", "first_of_block"),
     "aligned_array": ("array.swap.eq(self.swap)", "array.swap.eq(self.load)"),
     "axi": ("AXI_ID_FETCH = 1", "AXI_ID_FETCH = 0"),

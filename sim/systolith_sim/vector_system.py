@@ -10,6 +10,7 @@ from systolith.parameter_buffer import ParameterBuffer
 from systolith.ports import ActivationReadPort, ActivationWritePort, ParameterWritePort
 from systolith.vector_dispatcher import vector_command_layout
 from systolith.vector_engine import VectorEngine
+from systolith_sim.activation_client import connect_client
 from systolith_spec.config import AcceleratorConfig
 
 __all__ = ["VectorSystem", "vector_system_config"]
@@ -82,8 +83,8 @@ class VectorSystem(Component):
         connect(m, engine=engine.activation_write, buffer=activation_buffer.vector_write)
         connect(m, engine=engine.accumulator_read, buffer=accumulator_buffer.read)
         connect(m, engine=engine.parameter_read, buffer=parameter_buffer.read)
-        connect(m, buffer=activation_buffer.store_read, store_read=flipped(self.store_read))
-        connect(m, buffer=activation_buffer.load_write, load_write=flipped(self.load_write))
+        connect_client(m, config, activation_buffer.store_read, self.store_read)
+        connect_client(m, config, activation_buffer.load_write, self.load_write)
         connect(m, buffer=parameter_buffer.write, parameter_write=flipped(self.parameter_write))
         m.d.comb += [
             accumulator_buffer.updates.valid.eq(self.update_valid),

@@ -24,7 +24,8 @@ class GowinToolchain(Toolchain):
         bram={"SDP*": 1, "SP*": 1, "DP*": 1, "pROM*": 1},
         nameless=("LUT1", "LUT2", "LUT3", "LUT4", "MUX2_LUT5", "MUX2_LUT6", "MUX2_LUT7", "MUX2_LUT8"))
     names = {
-        "lut": "LUTs", "ff": "flip-flops", "dsp": "DSP multipliers of 9x9 bits", "bram": "block RAMs",
+        "place": "places for a LUT, a flip-flop or both", "lut": "LUTs", "ff": "flip-flops",
+        "dsp": "DSP multipliers of 9x9 bits", "bram": "block RAMs",
         "LUT4": "LUTs", "DFF": "flip-flops", "BSRAM": "block RAMs", "IOB": "pins",
     }  # fmt: skip
     _CHIPS = {"GW1NR-LV9": "GW1N-9C", "GW2A-LV18": "GW2A-18C"}
@@ -32,6 +33,12 @@ class GowinToolchain(Toolchain):
 
     def synthesis(self, top, netlist):
         return f"synth_gowin -top {top} -json {netlist}"
+
+    def demand(self, netlist, capacity):
+        # A LUT and the flip-flop that it feeds share a place; a flip-flop that is fed by something else takes one by itself.
+        demand = super().demand(netlist, capacity)
+        places = demand["lut"][0] + netlist.lone_registers("DFF", "LUT|ALU")
+        return demand | {"place": (places, capacity["lut"])}
 
     def placement(self, board, *, netlist, routed, report, frequency_mhz, constraints, cells=frozenset()):
         return [

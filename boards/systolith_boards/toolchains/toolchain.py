@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 
 from systolith_boards.boards import Board
-from systolith_boards.hierarchy import CellTable
+from systolith_boards.hierarchy import CellTable, Netlist, Resources
 from systolith_boards.tools import YOSYS, SynthesisError, Tool
 
 __all__ = ["Toolchain"]
@@ -42,6 +43,18 @@ class Toolchain:
     def synthesis(self, top: str, netlist: str) -> str:
         """Yosys command that maps the design and writes the netlist."""
         raise NotImplementedError
+
+    def demand(self, netlist: Netlist, capacity: dict[str, int]) -> dict[str, tuple[int, int]]:
+        """What a netlist needs at least of each resource, and what the FPGA has.
+
+        Parameters
+        ----------
+        netlist : Netlist
+        capacity : dict of str to int
+            See `Board.capacity`.
+        """
+        needed = asdict(sum(netlist.resources().values(), Resources()))
+        return {name: (needed[name], available) for name, available in capacity.items()}
 
     def placement(self, board: Board, *, netlist: str, routed: str, report: str, frequency_mhz: float,
                   constraints: str | None, cells: Collection[str] = frozenset()) -> list[str]:
