@@ -12,7 +12,7 @@ from math import ceil
 from systolith_spec.commands import COMMAND_BYTES, Engine
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.dma_timing import LOAD_RELEASE
-from systolith_spec.vector_timing import VECTOR_RETIRE, vector_division
+from systolith_spec.vector_timing import vector_division
 
 from .cycle_events import Burst, EventQueue, ReadChannel
 from .cycle_fetch import CommandFetch
@@ -298,8 +298,7 @@ class CycleSimulation:
             head = state.order.popleft()
             state.done.remove(id(head))
             state.retired_at = max(now, state.retired_at + 1)
-            late = VECTOR_RETIRE - 1 if state.engine == Engine.VECTOR else 0
-            self.events.at(state.retired_at + late, self._retire, state, head)
+            self.events.at(state.retired_at, self._retire, state, head)
 
     def _retire(self, now: float, state: EngineState, work: Work) -> None:
         self.last_retire = max(self.last_retire, now)

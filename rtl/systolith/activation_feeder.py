@@ -251,14 +251,12 @@ class ActivationFeeder(Component):
             return Const(1)
         cycles = column_settle(config, read_latency=self._read_latency + self._extra_delay)
         left, settled = Signal(range(cycles + 1)), Signal(init=1)
-        # The grant of the buffer comes late: a vector counts from the next cycle on.
-        column, line = Signal(), Signal.like(context.line, reset_less=True)
-        m.d.sync += [self.urgent.eq(access.valid & context.column), column.eq(accepted & context.column), line.eq(context.line)]
-        with m.If(column):
-            m.d.sync += [left.eq(cycles - 1), settled.eq(0), self.line_offset.eq(line)]
+        m.d.sync += self.urgent.eq(access.valid & context.column)
+        with m.If(accepted & context.column):
+            m.d.sync += [left.eq(cycles), settled.eq(0), self.line_offset.eq(context.line)]
         with m.Elif(~settled):
             m.d.sync += [left.eq(left - 1), settled.eq(left == 1)]
-        return ~context.column | (self.urgent & (~context.settle | (settled & ~column)))
+        return ~context.column | (self.urgent & (~context.settle | settled))
 
     def _respond(self, m, access, accepted):
         """Bring what accompanies a read together with its data and fill in the padding."""

@@ -144,26 +144,25 @@ class VectorDispatcher(Component):
             with m.Elif(fewer):
                 m.d.sync += used[index].eq(count != 1)
         self._retire(m, order, kinds, s1_started, s1_params)
-        m.d.comb += self.busy.eq(held_valid | others | self.retire)
+        m.d.comb += self.busy.eq(held_valid | others)
         return m
 
     def _retire(self, m, order, kinds, started, is_params):
         """Count what is done and not yet reported; report it in the order of the starts."""
-        present, retire = [], Signal()
+        present = []
         for name, pulse, own in (("vector", self.vector_done, ~kinds[0]), ("loader", self.loader_done, kinds[0])):
             count = Signal(range(VECTOR_COMMANDS_IN_FLIGHT + 1), name=f"{name}_unreported")
             some = Signal(name=f"{name}_some")
-            report = retire & own
+            report = self.retire & own
             m.d.sync += count.eq(count + pulse - report)
             with m.If(pulse):
                 m.d.sync += some.eq(1)
             with m.Elif(report):
                 m.d.sync += some.eq(count != 1)
             present.append(some)
-        m.d.comb += retire.eq(order[0] & Mux(kinds[0], present[1], present[0]))
-        m.d.sync += self.retire.eq(retire)
+        m.d.comb += self.retire.eq(order[0] & Mux(kinds[0], present[1], present[0]))
         # A start goes to all free places: to the first of them, the others do not count.
-        left, left_kinds = Mux(retire, order[1:], order), Mux(retire, kinds[1:], kinds)
+        left, left_kinds = Mux(self.retire, order[1:], order), Mux(self.retire, kinds[1:], kinds)
         m.d.sync += [
             order.eq(Mux(started, Cat(Const(1, 1), left), left)),
             kinds.eq((left_kinds & left) | Mux(is_params, ~left, 0)),

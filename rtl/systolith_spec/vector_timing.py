@@ -9,7 +9,7 @@ cycle: ``first`` is the cycle of its first read, ``last = first + vector_element
 * a change of source: ``last + vector_switch_gap``;
 * tables still being filled by a PARAMS of the same bank: ``params_end + vector_start - 1`` (less the division
   of ``vector_start``, which takes place meanwhile).
-* The last write is accepted at ``last + vector_write_latency``, the command retires ``VECTOR_RETIRE`` cycles later.
+* The last write is accepted at ``last + vector_write_latency``, the command retires one cycle later.
 """
 
 from systolith_spec.config import AcceleratorConfig
@@ -21,7 +21,6 @@ __all__ = [
     "PARAMETER_READ_LATENCY",
     "REQUANTIZER_LATENCY",
     "VECTOR_COMMANDS_IN_FLIGHT",
-    "VECTOR_RETIRE",
     "params_cycles",
     "params_end",
     "params_latency",
@@ -45,8 +44,6 @@ REQUANTIZER_LATENCY = 17
 """Sum to int8."""
 OPERAND_SCALER_LATENCY = 7
 """Operand of ADD to its scaled value."""
-VECTOR_RETIRE = 2
-"""Accepted last write of a command to its retire pulse."""
 VECTOR_COMMANDS_IN_FLIGHT = 16
 """Commands that may have started and not retired."""
 RECIPROCAL_NORMALISE = 13
@@ -121,7 +118,7 @@ def vector_latency(config: AcceleratorConfig, fields: dict[str, int]) -> int:
         + vector_elements(config, fields)
         - 1
         + vector_write_latency(config, fields["source"])
-        + VECTOR_RETIRE
+        + 1
     )
 
 
@@ -146,4 +143,4 @@ def params_end(config: AcceleratorConfig, fields: dict[str, int]) -> int:
 
 def params_latency(config: AcceleratorConfig, fields: dict[str, int]) -> int:
     """Acceptance of a PARAMS command by an idle engine to its retire pulse."""
-    return params_end(config, fields) + VECTOR_RETIRE - 1
+    return params_end(config, fields)
