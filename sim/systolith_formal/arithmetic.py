@@ -80,22 +80,22 @@ def _rounding_shift(bench, width=32):
 
 
 def _operand(bench):
-    """Steps "bias" and "left shift" of a lane, 3 cycles."""
+    """Steps "bias" and "left shift" of a lane, 5 cycles."""
     m = bench.m
     lane = SimpleNamespace(**{name: bench.free(shape, name) for name, shape in (
         ("sum", signed(32)), ("bias", signed(32)), ("bias_follows_sign", 1), ("saturate", 1))})
     left = bench.free(5, "left")
-    got = RequantizerLane._shift_left(lane, m, RequantizerLane._add_bias(lane, m), delay(m, left, 1, name="s0_left"))
-    total, bias, follows = (delay(m, value, 3, name=name) for name, value in (
+    got = RequantizerLane._shift_left(lane, m, RequantizerLane._add_bias(lane, m), delay(m, left, 2, name="s1_left"))
+    total, bias, follows = (delay(m, value, 5, name=name) for name, value in (
         ("sum", lane.sum), ("bias", lane.bias), ("follows", lane.bias_follows_sign)))
     biased = Signal(signed(32))
     m.d.comb += biased.eq(Mux(follows & (total < 0), total - bias, total + bias))
     shifted = Signal(signed(63))
-    m.d.comb += shifted.eq(biased << delay(m, left, 3, name="left"))
+    m.d.comb += shifted.eq(biased << delay(m, left, 5, name="left"))
     saturated = _clamped(shifted, -(1 << 31), (1 << 31) - 1)
     wanted = Signal(signed(32))
     m.d.comb += wanted.eq(Mux(delay(m, lane.saturate, 1, name="saturate"), saturated, shifted))
-    bench.check(~bench.at(3) | (got == wanted))
+    bench.check(~bench.at(5) | (got == wanted))
 
 
 def _product(bench):
@@ -118,7 +118,7 @@ def _product(bench):
 
 
 def _finish(bench):
-    """Steps from the product on, 7 cycles: any product that the operands can give."""
+    """Steps from the product on, 8 cycles: any product that the operands can give."""
     m = bench.m
     lane = SimpleNamespace(**{name: bench.free(shape, name) for name, shape in (
         ("rounding", 2), ("zero_out", signed(8)), ("minimum", signed(8)), ("maximum", signed(8)))})
@@ -126,7 +126,8 @@ def _finish(bench):
     product, right = bench.free(signed(63), "product"), bench.free(5, "right")
     high = RequantizerLane._high(lane, m, product[16:].as_signed(), product[:31].any(), right == 0)
     m.submodules.shift = shift = RoundingShift(width=32, result_width=10)
-    m.d.comb += [shift.amount.eq(right), shift.value.eq(high), shift.rounding.eq(delay(m, lane.rounding, 1, name="s"))]
+    m.d.comb += [shift.amount.eq(delay(m, right, 1, name="amount")), shift.value.eq(high),
+                 shift.rounding.eq(delay(m, lane.rounding, 2, name="s"))]
     RequantizerLane._finish(lane, m, shift)
     cycles = RequantizerLane.latency - RequantizerLane.rounding_cycle
     bench.assume((product <= ((1 << 31) - 1) ** 2) & (product >= -(1 << 31) * ((1 << 31) - 1)) & (lane.rounding != 3))
@@ -218,18 +219,18 @@ PROOFS = [
           claim="every 32-bit value shifted by 0 to 31 is rounded by its rule",
           mutant=Mutant(module="rounding_shift", text="self.rounding[0] | ~negative",
                         replacement="self.rounding[0] | negative")),
-    Proof(name="requantizer_operand", module="requantizer_lane", build=_operand, bound=4, **_PIPELINE,
+    Proof(name="requantizer_operand", module="requantizer_lane", build=_operand, bound=6, **_PIPELINE,
           claim="bias and left shift give the operand of the multiplication, wrapped or saturated",
-          mutant=Mutant(module="requantizer_lane", text="s0_left[:3] > index", replacement="s0_left[:3] > index + 1")),
+          mutant=Mutant(module="requantizer_lane", text="s1_left[:3] > index", replacement="s1_left[:3] > index + 1")),
     Proof(name="requantizer_product", module="requantizer_lane", build=_product, bound=5, **_PIPELINE,
           claim="the product is the sum of the four partial products of the operands' halves",
           mutant=Mutant(module="requantizer_lane", text='products["low_high"] + products["high_low"]',
                         replacement='products["low_high"] - products["high_low"]')),
-    Proof(name="requantizer_finish", module="requantizer_lane", build=_finish, bound=8, **_PIPELINE,
+    Proof(name="requantizer_finish", module="requantizer_lane", build=_finish, bound=9, **_PIPELINE,
           slow=True, limit=300,
           claim="from any product: rounding by each rule, right shift, zero point and clamp as specified",
           mutant=Mutant(module="requantizer_lane", text="increment.eq(half & final)", replacement="increment.eq(half)")),
-    Proof(name="requantizer", module="requantizer", build=_requantizer, bound=15, **_PIPELINE,
+    Proof(name="requantizer", module="requantizer", build=_requantizer, bound=18, **_PIPELINE,
           slow=True, limit=300,
           claim="the whole pipeline for every sum, bias, exponent and control with a multiplier of 2**30",
           mutant=Mutant(module="requantizer", text="self.rounding == Rounding.SINGLE, RequantizerLane.saturate_cycle",

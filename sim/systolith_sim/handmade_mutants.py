@@ -8,7 +8,7 @@ __all__ = ["HANDMADE"]
 
 HANDMADE: dict[str, tuple[str, str]] = {
     "accelerator": ("component.base.eq(processor.base)", "component.base.eq(processor.base + 4096)"),
-    "accumulator_buffer": ("Mux(s2_half, 0b10, 0b01)", "Mux(s2_half, 0b01, 0b10)"),
+    "accumulator_buffer": ("Mux(s3_half, 0b10, 0b01)", "Mux(s3_half, 0b01, 0b10)"),
     "activation_buffer": ("port.claim & ~blocked", "port.claim"),
     "activation_feeder": ("first_of_block & ~fields.accumulate", "first_of_block"),
     "aligned_array": ("array.swap.eq(self.swap)", "array.swap.eq(self.load)"),
@@ -43,7 +43,7 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "reciprocal": ("shifted << 1", "shifted"),
     "register_file": ("address_held & word_held & ~written", "address_held & ~written"),
     "requantizer": ("lane.bias_follows_sign.eq(self.bias_follows_sign)", "lane.bias_follows_sign.eq(0)"),
-    "requantizer_lane": ("self.saturate & overflow", "overflow"),
+    "requantizer_lane": ("self.saturate & s3_overflow", "s3_overflow"),
     "rotating_ram": ("Mux(s2_wrapped[column], s2_next, s2_row)", "s2_row"),
     "rotator": ("direction=1)", "direction=-1)"),
     "rounding_shift": ("digit < self.amount[:3]", "digit <= self.amount[:3]"),
