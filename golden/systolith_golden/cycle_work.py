@@ -198,7 +198,7 @@ class Workbook:
     def __init__(self, config: AcceleratorConfig, constants: CycleConstants):
         self.config = config
         self.constants = constants
-        self._lead, delay, _ = weight_lead(config)
+        _, delay, _ = weight_lead(config)
         self._compute_latency = compute_tail(config)
         self._settle = column_settle(config, read_latency=ACTIVATION_READ_LATENCY + delay)
         self._bank_bytes = config.activation_bytes // config.activation_banks
