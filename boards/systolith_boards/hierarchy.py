@@ -124,6 +124,11 @@ class Netlist:
         """Types of the cells."""
         return {cell["type"] for cell in self._cells.values()}
 
+    @property
+    def has_places(self):
+        """Whether cells have a place already, in attribute ``BEL``."""
+        return any("BEL" in cell["attributes"] for cell in self._cells.values())
+
     def lone_registers(self, registers, sources):
         """Count the registers that no cell of ``sources`` feeds; of several that one cell feeds, one is not counted.
 

@@ -14,6 +14,7 @@ from systolith_boards.advice import advice
 from systolith_boards.boards import BOARDS, Board
 from systolith_boards.harness import HARNESS, out_of_context
 from systolith_boards.hierarchy import Netlist, Resources
+from systolith_boards.placement.job import PlacementJob
 from systolith_boards.progress import NextpnrProgress, Progress, SharedProgress, YosysProgress
 from systolith_boards.report import SynthesisReport, hierarchy_rows, render_table
 from systolith_boards.toolchains import TOOLCHAINS
@@ -22,7 +23,7 @@ from systolith_boards.tools import YOSYS, SynthesisError, Usage, run_tool
 __all__ = ["SynthesisError", "SynthesisReport", "measure_area", "render_table", "synthesise", "cache_folder"]
 
 # Part of the cache's key, to be raised with every change of this package that changes the results of a family.
-_FLOWS = {"ecp5": 7, "gowin": 7, "ice40": 8}
+_FLOWS = {"ecp5": 8, "gowin": 7, "ice40": 8}
 _DESIGN, _WRAPPER, _NETLIST = "design.v", "wrapper.v", "netlist.json"
 _YOSYS_LOG, _NEXTPNR_LOG, _PACKER_LOG = "yosys.log", "nextpnr.log", "packer.log"
 _RESULT, _BITSTREAM = "report.json", "fpga"
@@ -49,6 +50,7 @@ def synthesise(
     constraints: str | None = None,
     seeds: int = 1,
     cached_only: bool = False,
+    quick: bool = False,
 ) -> SynthesisReport:
     """Synthesise, place and route a design.
 
@@ -81,6 +83,8 @@ def synthesise(
         one with the highest clock.
     cached_only : bool
         Run no tool.
+    quick : bool
+        Leave it at what nextpnr does in one run, where the family has more: half the time and a lower clock.
 
     Returns
     -------
@@ -95,7 +99,7 @@ def synthesise(
     if board.family not in TOOLCHAINS:
         raise SynthesisError(f"Family of the board must be one of {', '.join(TOOLCHAINS)}, not {board.family!r}")
     progress = progress or (lambda message, fraction: None)
-    flow = _Flow(verilog, top, board, frequency_mhz or _DEFAULT_FREQUENCY_MHZ, constraints)
+    flow = _Flow(verilog, top, board, frequency_mhz or _DEFAULT_FREQUENCY_MHZ, constraints, quick)
     wanted = range(seed, seed + seeds)
     with tempfile.TemporaryDirectory(prefix="systolith_") as folder:
         places = {number: flow.cache_entry(number) if cache else Path(folder) / "seeds" / str(number) for number in wanted}
@@ -113,7 +117,8 @@ def synthesise(
 class _Flow:
     """Synthesis of one design for one board."""
 
-    def __init__(self, verilog, top, board, frequency_mhz, constraints):
+    def __init__(self, verilog, top, board, frequency_mhz, constraints, quick=False):
+        self.quick = quick
         self.verilog, self.top, self.board = verilog, top, board
         self.frequency_mhz, self.constraints = frequency_mhz, constraints
         self.toolchain = TOOLCHAINS[board.family]
@@ -123,7 +128,7 @@ class _Flow:
         """Folder of the cache for the result with a seed."""
         fpga = [self.board.name, self.board.part, self.board.platform]  # all that tools and report know of a board
         parts = [_FLOWS[self.board.family], self.verilog, self.top, fpga, seed, self.frequency_mhz, self.constraints,
-                 self.versions]
+                 self.versions, *(["quick"] if self.quick else [])]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         return cache_folder() / "synthesis" / key
 
@@ -183,7 +188,7 @@ class _Flow:
         results.mkdir()
         # Tools see no folder but the one they run in, so all files of all seeds are in one.
         log, report, routed, packed = (f"{name}_{seed}" for name in ("nextpnr.log", "timing.json", "routed", "bitstream"))
-        usage = {"yosys": yosys_usage, "nextpnr": self._run_nextpnr(folder, seed, log, report, routed, netlist.types, progress)}
+        usage = {"yosys": yosys_usage, "nextpnr": self._place_and_route(folder, seed, log, report, routed, netlist, progress)}
         if self.constraints is not None:
             progress("packing the bitstream", 0.97)
             usage["packer"] = run_tool(
@@ -197,26 +202,42 @@ class _Flow:
         (results / _RESULT).write_text(json.dumps(values.to_json(), indent=2) + "\n")
         return results
 
-    def _run_nextpnr(self, folder, seed, log, report, routed, cells, progress):
-        """Place and route; return the usage."""
+    def _place_and_route(self, folder, seed, log, report, routed, netlist, progress):
+        """Place and route; return the usage of all runs of nextpnr together."""
         pins = self.constraints
         if pins is None:
             pins = self.toolchain.harness_constraints(self.board)
         pins_file = f"pins_{seed}{self.toolchain.constraints_suffix}"
         if pins is not None:
             (folder / pins_file).write_text(pins)
-        arguments = self.toolchain.placement(
-            self.board, netlist=_NETLIST, routed=routed, report=report, frequency_mhz=self.frequency_mhz,
-            constraints=None if pins is None else pins_file, cells=cells)
+        usages = []
+
+        def run(arguments, progress):
+            usages.append(self._run_nextpnr(folder, [*arguments, "--seed", str(seed)], log, progress))
+
+        self.toolchain.place_and_route(PlacementJob(
+            board=self.board, folder=folder, netlist=_NETLIST, routed=routed, report=report, frequency_mhz=self.frequency_mhz,
+            constraints=None if pins is None else pins_file, cells=netlist.types,
+            single_run=self.quick or netlist.has_places, seed=seed, run=run, progress=progress))
+        return Usage(seconds=round(sum(usage.seconds for usage in usages), 1),
+                     cpu_seconds=round(sum(usage.cpu_seconds for usage in usages), 1),
+                     memory_mb=max(usage.memory_mb for usage in usages))
+
+    def _run_nextpnr(self, folder, arguments, log, progress):
+        """Run nextpnr once; its log is appended to that of the runs before."""
         follower = NextpnrProgress(progress)
+        part = f"{log}_part"
         try:
-            return run_tool(self.toolchain.nextpnr, [*arguments, "--seed", str(seed)], folder=folder, log=log,
+            return run_tool(self.toolchain.nextpnr, arguments, folder=folder, log=part,
                             follow=follower.line, notice=follower.notice)
         except SynthesisError as error:
             over = {cell: used for cell, used in follower.used.items() if used[0] > used[1]}
             if over:
                 raise self._misfit(over) from error
             raise
+        finally:
+            with open(folder / log, "a") as whole, open(folder / part) as lines:
+                shutil.copyfileobj(lines, whole)
 
     def _report(self, netlist, seed, timing, usage: dict[str, Usage]):
         fmax_mhz, steps, arrivals = timing

@@ -32,7 +32,8 @@ def _styled(config: AcceleratorConfig, family: str) -> AcceleratorConfig:
 
 
 def synthesise_config(config: AcceleratorConfig, board_name: str, folder: Path, seed: int,
-                      progress: Callable[[str, float], None], *, seeds: int = 1, cached_only: bool = False) -> SynthesisReport:
+                      progress: Callable[[str, float], None], *, seeds: int = 1, cached_only: bool = False,
+                      quick: bool = False) -> SynthesisReport:
     """Synthesise a configuration out of context for the FPGA of a board, with the multipliers of its family."""
     board = find_board(board_name)
     config = _styled(config, board.family)
@@ -40,12 +41,13 @@ def synthesise_config(config: AcceleratorConfig, board_name: str, folder: Path, 
     if (fitting := within_dsp_blocks(config, text, board)) != config:
         progress(f"{fitting.dsp_budget} multipliers of the array in DSP blocks, the others in LUTs", 0.0)
         text = to_verilog(Accelerator(config=fitting), "systolith")
-    return synthesise(text, "systolith", board, folder, seed=seed, seeds=seeds, progress=progress, cached_only=cached_only)
+    return synthesise(text, "systolith", board, folder, seed=seed, seeds=seeds, progress=progress, cached_only=cached_only,
+                      quick=quick)
 
 
 def synthesise_board(config: AcceleratorConfig, board_name: str, folder: Path, seed: int,
                      progress: Callable[[str, float], None], *, seeds: int = 1, clock_mhz: float = 0,
-                     accelerator: bool = True, cached_only: bool = False) -> SynthesisReport:
+                     accelerator: bool = True, cached_only: bool = False, quick: bool = False) -> SynthesisReport:
     """Build the bitstream of a board with a configuration; see `board_design`."""
     board = find_board(board_name)
     progress("elaborating", 0.0)
@@ -55,7 +57,7 @@ def synthesise_board(config: AcceleratorConfig, board_name: str, folder: Path, s
         progress(f"{fitting.dsp_budget} multipliers of the array in DSP blocks, the others in LUTs", 0.0)
         design = board_design(fitting, board, clock_mhz=clock_mhz, accelerator=accelerator)
     return synthesise(design.verilog, TOP, board, folder, seed=seed, seeds=seeds, progress=progress,
-                      constraints=design.constraints, frequency_mhz=design.clock_mhz, cached_only=cached_only)
+                      constraints=design.constraints, frequency_mhz=design.clock_mhz, cached_only=cached_only, quick=quick)
 
 
 @guarded
@@ -72,6 +74,8 @@ def synth(
         "--accelerator/--no-accelerator", help="Without it: a bitstream with memory and host link only.")] = True,
     seed: SeedOption = 1,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Seeds of placement to try; the best is kept.")] = 1,
+    quick: Annotated[bool, typer.Option(
+        "--quick", help="One run of nextpnr on the ECP5 too: half the time, a lower clock.")] = False,
     json: JsonOption = None,
 ) -> None:
     """Synthesise with open tools: area by module, clock, critical path, and a bitstream for the board.
@@ -97,9 +101,9 @@ def synth(
 
         if bitstream:
             report = synthesise_board(configuration, board, out, seed, progress, seeds=seeds, clock_mhz=clock,
-                                      accelerator=accelerator)
+                                      accelerator=accelerator, quick=quick)
         else:
-            report = synthesise_config(configuration, board, out, seed, progress, seeds=seeds)
+            report = synthesise_config(configuration, board, out, seed, progress, seeds=seeds, quick=quick)
     screen.print(render_table(report))
     write_json(json, {**report.to_json(), "config": configuration.name, "configuration": configuration.as_dict()})
     if report.too_slow:

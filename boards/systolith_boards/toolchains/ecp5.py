@@ -1,6 +1,8 @@
 """Lattice ECP5: yosys, nextpnr-ecp5, ecppack."""
 
 from systolith_boards.hierarchy import CellTable
+from systolith_boards.placement.block_placement import BLOCK_COLUMNS
+from systolith_boards.placement.passes import PlacementPasses
 from systolith_boards.toolchains.toolchain import Toolchain
 from systolith_boards.tools import Tool
 
@@ -32,17 +34,28 @@ class Ecp5Toolchain(Toolchain):
     def synthesis(self, top, netlist):
         return f"synth_ecp5 -top {top} -json {netlist}"
 
-    def placement(self, board, *, netlist, routed, report, frequency_mhz, constraints, cells=frozenset()):
-        pins = ["--lpf-allow-unconstrained"] if constraints is None else ["--lpf", constraints]
-        return [
-            self._SIZES[board.device], "--package", board.package, "--speed", board.speed, "--json", netlist,
-            "--report", report, "--textcfg", routed, "--freq", str(frequency_mhz), "--timing-allow-fail",
-            "--detailed-timing-report",
-            # The other placer spends most of its time in refinement (ten minutes for 25,000 LUTs, static: two);
-            # router2 takes three times as long here and ends at half the clock rate.
-            # It cannot place the multipliers of an ALU54B.
-            "--placer", "heap" if "ALU54B" in cells else "static", "--router", "router1", *pins,
-        ]  # fmt: skip
+    def placement(self, job):
+        # The other placer spends most of its time in refinement (ten minutes for 25,000 LUTs, static: two);
+        # router2 takes three times as long here and ends at half the clock rate.
+        # Static cannot place the multipliers of an ALU54B.
+        placer = "heap" if "ALU54B" in job.cells else "static"
+        return [*self._common(job), "--json", job.netlist, "--placer", placer, *self._results(job)]
+
+    def place_and_route(self, job):
+        if job.single_run or "ALU54B" in job.cells or job.board.device not in BLOCK_COLUMNS:
+            super().place_and_route(job)
+        else:
+            PlacementPasses(job, self._common(job)).run(self._results(job))
+
+    def _common(self, job):
+        pins = ["--lpf-allow-unconstrained"] if job.constraints is None else ["--lpf", job.constraints]
+        board = job.board
+        return [self._SIZES[board.device], "--package", board.package, "--speed", board.speed, "--freq", str(job.frequency_mhz),
+                "--timing-allow-fail", "--router", "router1", *pins]
+
+    @staticmethod
+    def _results(job):
+        return ["--report", job.report, "--textcfg", job.routed, "--detailed-timing-report"]
 
     def packing(self, board, *, routed, bitstream):
         return ["--compress", routed, bitstream]

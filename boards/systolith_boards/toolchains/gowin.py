@@ -40,10 +40,11 @@ class GowinToolchain(Toolchain):
         places = demand["lut"][0] + netlist.lone_registers("DFF", "LUT|ALU")
         return demand | {"place": (places, capacity["lut"])}
 
-    def placement(self, board, *, netlist, routed, report, frequency_mhz, constraints, cells=frozenset()):
+    def placement(self, job):
         return [
-            "--device", board.part, "--vopt", f"family={self._CHIPS[board.device]}", "--vopt", f"cst={constraints}",
-            "--json", netlist, "--write", routed, "--report", report, "--freq", str(frequency_mhz), "--timing-allow-fail",
+            "--device", job.board.part, "--vopt", f"family={self._CHIPS[job.board.device]}", "--vopt", f"cst={job.constraints}",
+            "--json", job.netlist, "--write", job.routed, "--report", job.report, "--freq", str(job.frequency_mhz),
+            "--timing-allow-fail",
         ]  # fmt: skip
 
     def packing(self, board, *, routed, bitstream):

@@ -36,11 +36,11 @@ class Ice40Toolchain(Toolchain):
     def synthesis(self, top, netlist):
         return ICE40_SYNTHESIS.format(options=f"-dsp -spram -top {top} -json {netlist}")
 
-    def placement(self, board, *, netlist, routed, report, frequency_mhz, constraints, cells=frozenset()):
-        pins = ["--pcf-allow-unconstrained"] if constraints is None else ["--pcf", constraints]
+    def placement(self, job):
+        pins = ["--pcf-allow-unconstrained"] if job.constraints is None else ["--pcf", job.constraints]
         return [
-            self._SIZES[board.device], "--package", board.package.lower(), "--json", netlist, "--report", report,
-            "--asc", routed, "--freq", str(frequency_mhz), "--timing-allow-fail",
+            self._SIZES[job.board.device], "--package", job.board.package.lower(), "--json", job.netlist,
+            "--report", job.report, "--asc", job.routed, "--freq", str(job.frequency_mhz), "--timing-allow-fail",
             "--detailed-timing-report", *pins,
         ]  # fmt: skip
 

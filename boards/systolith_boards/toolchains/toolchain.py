@@ -1,12 +1,12 @@
 """What the flow needs to know about the tools of a family."""
 
 import json
-from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
 from systolith_boards.boards import Board
 from systolith_boards.hierarchy import CellTable, Netlist, Resources
+from systolith_boards.placement.job import PlacementJob
 from systolith_boards.tools import YOSYS, SynthesisError, Tool
 
 __all__ = ["Toolchain"]
@@ -56,22 +56,13 @@ class Toolchain:
         needed = asdict(sum(netlist.resources().values(), Resources()))
         return {name: (needed[name], available) for name, available in capacity.items()}
 
-    def placement(self, board: Board, *, netlist: str, routed: str, report: str, frequency_mhz: float,
-                  constraints: str | None, cells: Collection[str] = frozenset()) -> list[str]:
-        """Arguments of nextpnr but the seed.
-
-        Parameters
-        ----------
-        board : Board
-        netlist, routed, report : str
-            Files: input, input of the packer, timing report.
-        frequency_mhz : float
-        constraints : str or None
-            File with the pins.
-        cells : collection of str
-            Types of cells in the netlist.
-        """
+    def placement(self, job: PlacementJob) -> list[str]:
+        """Arguments of nextpnr but the seed."""
         raise NotImplementedError
+
+    def place_and_route(self, job: PlacementJob) -> None:
+        """Run nextpnr, as often as the family needs it."""
+        job.run(self.placement(job), job.progress)
 
     def packing(self, board: Board, *, routed: str, bitstream: str) -> list[str]:
         """Arguments of the packer."""

@@ -1,0 +1,128 @@
+"""A design as nextpnr-ecp5 writes it after packing and placement."""
+
+import copy
+import json
+import re
+from pathlib import Path
+
+__all__ = ["COMB", "FF", "RAMW", "PackedDesign"]
+
+COMB, FF, RAMW = "TRELLIS_COMB", "TRELLIS_FF", "TRELLIS_RAMW"
+_BEL = re.compile(r"X(\d+)/Y(\d+)/(\S+)")
+_SLICE = re.compile(r"SLICE([A-D])\.(?:K|FF)([01])")
+
+
+class PackedDesign:
+    """Cells, places and nets.
+
+    Parameters
+    ----------
+    path : Path
+        File that nextpnr has written with ``--write``.
+
+    Attributes
+    ----------
+    names, types : list of str
+        Of the cells, in the order of the file; a cell is named by its index here.
+    index : dict of str to int
+        Cell by name.
+    x, y : list of int
+        Tile of each cell, 0 without a place.
+    slot : list of (int or None)
+        Which of the eight LUTs (or flip-flops) of its tile a LUT (or flip-flop) is.
+    drivers : dict of int to (int, str)
+        Cell and port that drive a net.
+    sinks : dict of int to list of (int, str)
+        Cells and ports that a net leads to.
+    copies : dict of int to int
+        Flip-flops that :meth:`copy` has made, and of which.
+    """
+
+    def __init__(self, path: Path):
+        self._document = json.loads(path.read_text())
+        self._module = next(module for module in self._document["modules"].values() if module.get("cells"))
+        self._cells = self._module["cells"]
+        self.names = list(self._cells)
+        self.index = {name: cell for cell, name in enumerate(self.names)}
+        self.types = [values["type"] for values in self._cells.values()]
+        places = [self._read_place(values) for values in self._cells.values()]
+        self.x, self.y, self.slot, self.site = (list(column) for column in zip(*places))
+        self.drivers, self.sinks, self.copies = {}, {}, {}
+        for cell, values in enumerate(self._cells.values()):
+            self._read_nets(cell, values)
+
+    @staticmethod
+    def _read_place(values):
+        match = _BEL.match(values["attributes"].get("NEXTPNR_BEL", ""))
+        if match is None:
+            return 0, 0, None, None
+        inside = _SLICE.fullmatch(match[3])
+        slot = None if inside is None else 2 * "ABCD".index(inside[1]) + int(inside[2])
+        return int(match[1]), int(match[2]), slot, match[3]
+
+    def _read_nets(self, cell, values):
+        for port, bits in values["connections"].items():
+            for net in bits:
+                if not isinstance(net, int):
+                    continue
+                if values["port_directions"][port] == "output":
+                    self.drivers[net] = (cell, port)
+                else:
+                    self.sinks.setdefault(net, []).append((cell, port))
+
+    def net(self, cell: int, port: str) -> int | None:
+        """Return the net at a port of one bit, if there is one."""
+        return next(iter(self._cells[self.names[cell]]["connections"].get(port, ())), None)
+
+    def nets(self, cell: int) -> dict[str, list[int]]:
+        """Return the nets at each port."""
+        return self._cells[self.names[cell]]["connections"]
+
+    def parameter(self, cell: int, name: str) -> str:
+        """Return a parameter as text, empty if it is not set."""
+        return self._cells[self.names[cell]]["parameters"].get(name, "").strip()
+
+    def place(self, cell: int, x: int, y: int, slot: int) -> None:
+        """Give a LUT or a flip-flop another place."""
+        self.x[cell], self.y[cell], self.slot[cell] = x, y, slot
+        self.site[cell] = f"SLICE{'ABCD'[slot // 2]}.{'K' if self.types[cell] == COMB else 'FF'}{slot % 2}"
+        self._cells[self.names[cell]]["attributes"]["NEXTPNR_BEL"] = f"X{x}/Y{y}/{self.site[cell]}"
+
+    def copy(self, cell: int, sinks: list[tuple[int, str]], x: int, y: int, slot: int) -> int:
+        """Give sinks of a flip-flop one of their own with the same inputs; return it."""
+        name = f"{self.names[cell]}$copy{sum(original == cell for original in self.copies.values())}"
+        values = copy.deepcopy(self._cells[self.names[cell]])
+        ports, directions = values["connections"], values["port_directions"]
+        if "DI" in ports:  # from the LUT of its slot, which the copy does not have
+            ports["M"], directions["M"] = ports.pop("DI"), directions.pop("DI")
+            values["parameters"]["SD"] = "0"
+        old, new = ports["Q"][0], max(max(self.drivers), max(self.sinks)) + 1
+        ports["Q"] = [new]
+        self._cells[name] = values
+        self._module["netnames"][name] = {"hide_name": 0, "bits": [new], "attributes": {}}
+        number = len(self.names)
+        self.names.append(name)
+        self.types.append(FF)
+        self.index[name] = number
+        for column in (self.x, self.y, self.slot, self.site):
+            column.append(None)
+        self.copies[number] = cell
+        self.sinks[new] = []
+        self._read_nets(number, values)
+        for sink in sinks:
+            self._cells[self.names[sink[0]]]["connections"][sink[1]] = [new]
+            self.sinks[old].remove(sink)
+            self.sinks[new].append(sink)
+        self.place(number, x, y, slot)
+        return number
+
+    def write(self, path: Path) -> None:
+        """Write the file that nextpnr reads with ``--no-pack --no-place``.
+
+        A port without a net gets an undefined one: nextpnr would forget the port, and not tie unused inputs of RAMs to 0.
+        """
+        for values in self._cells.values():
+            for port, bits in values["connections"].items():
+                if not bits and values["port_directions"][port] == "input":
+                    values["connections"][port] = ["x"]
+        path.write_text(json.dumps(self._document))

@@ -1,0 +1,380 @@
+"""Tests of the placement on the ECP5: blocks, rules of the tiles, model of delays, refinement, copies, all passes."""
+
+import itertools
+import json
+import random
+import re
+from collections import Counter
+
+import pytest
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from systolith.block_ram import block_ram
+from systolith.multiplier import multiplier
+from systolith.verilog import to_verilog
+from systolith_boards.boards import BOARDS
+from systolith_boards.harness import HARNESS, out_of_context
+from systolith_boards.placement.block_placement import block_sites, place_blocks
+from systolith_boards.placement.logic_groups import LogicGroups
+from systolith_boards.placement.logic_tiles import LogicTiles
+from systolith_boards.placement.packed_design import COMB, FF, RAMW, PackedDesign
+from systolith_boards.placement.refinement import refine
+from systolith_boards.placement.replication import replicate_flipflops
+from systolith_boards.placement.timing_model import TimingModel
+from systolith_boards.toolchains import TOOLCHAINS
+from systolith_boards.tools import YOSYS, run_tool
+
+CLOCK_TO_OUTPUT, LUT_DELAY, SETUP = 525, 236, 30
+OUTPUTS = {"F", "OFX", "FCO", "Q", "DOA0", "P0", "WDO0"}
+
+
+class Netlist:
+    """A placed design, written cell by cell."""
+
+    def __init__(self):
+        self._cells, self._nets = {}, {}
+
+    def _net(self, name):
+        return self._nets.setdefault(name, len(self._nets) + 2)
+
+    def add(self, name, kind, place, parameters=None, **ports):
+        """Add a cell; each port is given the name of its net, or "" for none."""
+        self._cells[name] = {
+            "type": kind,
+            "parameters": parameters or {},
+            "attributes": {"NEXTPNR_BEL": place},
+            "port_directions": {port: "output" if port in OUTPUTS else "input" for port in ports},
+            "connections": {port: [self._net(net)] if net else [] for port, net in ports.items()},
+        }
+        return self
+
+    def flipflop(self, name, x, y, slot, clock="clk", reset="", enable="", **ports):
+        port = {"Q": name, **ports}
+        parameters = {"CEMUX": "CE", "GSR": "DISABLED", "CLKMUX": "CLK", "LSRMUX": "LSR", "SRMODE": "LSR_OVER_CE", "SD": "0"}
+        place = f"X{x}/Y{y}/SLICE{'ABCD'[slot // 2]}.FF{slot % 2}"
+        return self.add(name, FF, place, parameters, CLK=clock, LSR=reset, CE=enable, **port)
+
+    def lut(self, name, x, y, slot, mode="LOGIC", **ports):
+        return self.add(name, COMB, f"X{x}/Y{y}/SLICE{'ABCD'[slot // 2]}.K{slot % 2}", {"MODE": mode}, **{"F": name, **ports})
+
+    def read(self, folder):
+        names = {name: {"bits": [bit]} for name, bit in self._nets.items()}
+        path = folder / "placed.json"
+        path.write_text(json.dumps({"modules": {"top": {"cells": self._cells, "netnames": names}}}))
+        return PackedDesign(path)
+
+    def sdf(self, folder):
+        """Delays of these cells, as nextpnr writes them."""
+        lines = []
+        for name, cell in self._cells.items():
+            lines.append(f"(INSTANCE {name})")
+            if cell["type"] == FF:
+                lines.append(f"(IOPATH CLK Q (1:1:{CLOCK_TO_OUTPUT}) (1:1:{CLOCK_TO_OUTPUT}))")
+                lines += [f"(SETUPHOLD (posedge {port}) (posedge CLK) (0:0:{SETUP}) (0:0:0))" for port in ("DI", "M")]
+            else:
+                inputs = [port for port in cell["connections"] if port in "ABCD"]
+                lines += [f"(IOPATH {port} F (1:1:{LUT_DELAY}) (1:1:{LUT_DELAY}))" for port in inputs]
+        path = folder / "placed.sdf"
+        path.write_text("\n".join(lines))
+        return path
+
+
+def filled(netlist, size):
+    """Add a flip-flop to each corner, so that the grid is known."""
+    for x, y in itertools.product(range(2, size), repeat=2):
+        if x == y or x == 2 or y == 2:
+            netlist.flipflop(f"corner_{x}_{y}", x, y, 7, M=f"corner_{x}_{y}_d")
+    return netlist
+
+
+@pytest.mark.parametrize("device, rams, multipliers", [("LFE5U-85F", 208, 156), ("LFE5U-25F", 56, 28)])
+def test_as_many_sites_as_the_device_has(device, rams, multipliers):
+    for kind, count in (("DP16KD", rams), ("MULT18X18D", multipliers)):
+        sites = block_sites(device, kind)
+        assert len(set(sites)) == len(sites) == count
+
+
+def wire_length(design, places):
+    position = {**{name: (design.x[cell], design.y[cell]) for name, cell in design.index.items()}, **places}
+    total = 0
+    for net, (driver, _) in design.drivers.items():
+        ends = [position[design.names[cell]] for cell in [driver, *(sink for sink, _ in design.sinks.get(net, ()))]]
+        total += sum(max(column) - min(column) for column in zip(*ends))
+    return total
+
+
+def test_blocks_come_to_their_logic(tmp_path):
+    netlist = Netlist()
+    sites = [site for site in block_sites("LFE5U-85F", "DP16KD")][:40:2]
+    order = random.Random(1).sample(sites, len(sites))
+    for number, ((x, y, site), (other_x, other_y, _)) in enumerate(zip(order, sites)):
+        netlist.add(f"ram{number}", "DP16KD", f"X{x}/Y{y}/{site}", DOA0=f"q{number}", ADA0=f"a{number}")
+        netlist.flipflop(f"in{number}", other_x, other_y + 1, 0, Q=f"a{number}", M="x")
+        netlist.flipflop(f"out{number}", other_x, other_y + 2, 0, M=f"q{number}")
+    design = netlist.read(tmp_path)
+    places = place_blocks(design, "LFE5U-85F", seed=1)
+    assert places == place_blocks(design, "LFE5U-85F", seed=1)
+    found = {name: re.fullmatch(r"X(\d+)/Y(\d+)/(\w+)", place).groups() for name, place in places.items()}
+    assert len(found) == len(sites) == len(set(places.values()))
+    assert {(int(x), int(y), site) for x, y, site in found.values()} <= set(block_sites("LFE5U-85F", "DP16KD"))
+    after = wire_length(design, {name: (int(x), int(y)) for name, (x, y, _) in found.items()})
+    assert after < wire_length(design, {}) / 5
+
+
+def test_a_group_of_multipliers_has_four_enables_at_most(tmp_path):
+    netlist = Netlist()
+    for number, (x, y, site) in enumerate(block_sites("LFE5U-25F", "MULT18X18D")[::2]):  # two to a group
+        enables = {f"CE{index}": f"enable{number}_{index}" for index in range(2)}
+        netlist.add(f"product{number}", "MULT18X18D", f"X{x}/Y{y}/{site}", A0=f"a{number}", CLK0="clk", **enables)
+        netlist.flipflop(f"a{number}", 4, 12, 0, M="x")  # all want to be here
+    places = place_blocks(netlist.read(tmp_path), "LFE5U-25F", seed=1)
+    groups = Counter(int(re.match(r"X(\d+)", place)[1]) - int(place[-1]) for place in places.values())
+    assert set(groups.values()) == {2}
+    assert len(places) == 14
+
+
+RULES = {
+    "two resets in a tile": lambda n: n.flipflop("a", 3, 3, 0, reset="r", M="x").flipflop("b", 3, 3, 6, reset="s", M="x"),
+    "two clocks in a tile": lambda n: n.flipflop("a", 3, 3, 0, clock="c", M="x").flipflop("b", 3, 3, 6, clock="d", M="x"),
+    "two enables in a slice": lambda n: n.flipflop("a", 3, 3, 0, enable="e", M="x").flipflop("b", 3, 3, 1, enable="f", M="x"),
+    "carry and other LUT in a slice": lambda n: n.lut("a", 3, 3, 0, mode="CCU2").lut("b", 3, 3, 1),
+    "two inputs M in a slot": lambda n: n.lut("a", 3, 3, 0, M="m").flipflop("b", 3, 3, 0, M="x"),
+}
+LEGAL = {
+    "two enables in a tile": lambda n: n.flipflop("a", 3, 3, 0, enable="e", M="x").flipflop("b", 3, 3, 2, enable="f", M="x"),
+    "one reset in a tile": lambda n: n.flipflop("a", 3, 3, 0, reset="r", M="x").flipflop("b", 3, 3, 6, reset="r", M="x"),
+    "carry and other LUT in a tile": lambda n: n.lut("a", 3, 3, 0, mode="CCU2").lut("b", 3, 3, 2),
+    "LUT and the flip-flop that it feeds": lambda n: n.lut("a", 3, 3, 0, M="m").flipflop("b", 3, 3, 0, DI="a"),
+    "LUT that stores beside its write port": lambda n: n.lut("a", 3, 3, 0, mode="DPRAM").add("w", RAMW, "X3/Y3/SLICEC.RAMW"),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_of_the_tiles(rule, tmp_path):
+    assert not LogicTiles(RULES[rule](Netlist()).read(tmp_path)).legal((3, 3))
+
+
+@pytest.mark.parametrize("case", LEGAL)
+def test_what_the_rules_allow(case, tmp_path):
+    assert LogicTiles(LEGAL[case](Netlist()).read(tmp_path)).legal((3, 3))
+
+
+def test_no_lut_moves_beside_a_write_port(tmp_path):
+    netlist = Netlist().add("w", RAMW, "X3/Y3/SLICEC.RAMW").lut("a", 4, 4, 4)
+    design = netlist.read(tmp_path)
+    tiles = LogicTiles(design)
+    tiles.take(design.index["a"])
+    design.place(design.index["a"], 3, 3, 4)
+    tiles.put(design.index["a"])
+    assert not tiles.legal((3, 3))
+
+
+def path_of_two(far=9):
+    """Flip-flop, two LUTs, the second so many tiles away, flip-flop."""
+    return (Netlist().flipflop("from", 3, 3, 0, M="x").lut("first", 3, 3, 1, A="from")
+            .lut("second", 3 + far, 3, 0, B="first").flipflop("to", 3, 4, 0, M="second"))
+
+
+def test_longest_path(tmp_path):
+    netlist = path_of_two()
+    design = netlist.read(tmp_path)
+    model = TimingModel(design, netlist.sdf(tmp_path))
+    slack, arrivals = model.analyse()
+    wires = [model.wire[design.index[cell], port] for cell, port in (("first", "A"), ("second", "B"), ("to", "M"))]
+    delays = model.wire_delays()[wires]
+    assert arrivals.max() == pytest.approx(CLOCK_TO_OUTPUT + 2 * LUT_DELAY + SETUP + delays.sum())
+    assert slack[wires] == pytest.approx([0, 0, 0])
+    assert delays[0] < delays[1] and delays[2] == model.delay(wires[2], -9, 1)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.integers(2, 30), st.integers(2, 30)), min_size=3, max_size=8, unique=True))
+def test_slack_is_what_the_slowest_path_leaves(tmp_path_factory, tiles):
+    """A tree of LUTs: the slack at each wire is found by going through all paths."""
+    folder = tmp_path_factory.mktemp("tree")
+    netlist = Netlist().flipflop("n0", *tiles[0], 0, M="x")
+    parents = {number: (number - 1) // 2 for number in range(1, len(tiles))}
+    for number, parent in parents.items():
+        netlist.lut(f"n{number}", *tiles[number], 0, A=f"n{parent}").flipflop(f"end{number}", *tiles[number], 1, M=f"n{number}")
+    design = netlist.read(folder)
+    model = TimingModel(design, netlist.sdf(folder))
+    slack, arrivals = model.analyse()
+    delays = model.wire_delays()
+
+    def wire(name, port):
+        return model.wire[design.index[name], port]
+
+    lengths = {}
+    for number in parents:
+        steps, node = [wire(f"end{number}", "M")], number
+        while node:
+            steps.append(wire(f"n{node}", "A"))
+            node = parents[node]
+        lengths[number] = (sum(delays[step] for step in steps) + CLOCK_TO_OUTPUT + SETUP + LUT_DELAY * (len(steps) - 1), steps)
+    longest = max(length for length, _ in lengths.values())
+    assert arrivals.max() == pytest.approx(longest)
+    for step in {step for _, steps in lengths.values() for step in steps}:
+        assert slack[step] == pytest.approx(longest - max(length for length, steps in lengths.values() if step in steps))
+
+
+def test_refinement_brings_a_path_together(tmp_path):
+    netlist = filled(path_of_two(far=25), 30)
+    design = netlist.read(tmp_path)
+    before, after = refine(design, netlist.sdf(tmp_path), seed=1)
+    assert after < 0.7 * before
+    assert TimingModel(design, netlist.sdf(tmp_path)).analyse()[1].max() == pytest.approx(after)
+    places = [(design.types[cell], design.x[cell], design.y[cell], design.slot[cell]) for cell in range(len(design.names))]
+    assert len(set(places)) == len(places)
+    tiles = LogicTiles(design)
+    assert all(tiles.legal((x, y)) for _, x, y, _ in places)
+    again = netlist.read(tmp_path)
+    refine(again, netlist.sdf(tmp_path), seed=1)
+    assert (again.x, again.y, again.slot) == (design.x, design.y, design.slot)
+    design.write(tmp_path / "refined.json")
+    assert PackedDesign(tmp_path / "refined.json").site == design.site
+
+
+def test_refinement_keeps_the_rules(tmp_path):
+    """Tiles with flip-flops of another reset or enable in the way."""
+    netlist = Netlist().flipflop("a_from", 3, 15, 0, M="x", reset="r", enable="e")
+    for number in range(20):
+        netlist.lut(f"lut{number}", 4 + number, 3, 0, A=f"to{number - 1}" if number % 5 else "a_from")
+        netlist.flipflop(f"to{number}", 29, 4 + number, 1, M=f"lut{number}", reset="r", enable="e")
+    draw = random.Random(1)
+    for x, y in itertools.product(range(2, 30), repeat=2):
+        if (x, y) != (3, 15) and x != 29:
+            slot, reset, enable = draw.randrange(8), draw.choice("rs"), draw.choice("ef")
+            netlist.flipflop(f"wall{x}_{y}", x, y, slot, M=f"d{x}_{y}", reset=reset, enable=enable)
+    design = netlist.read(tmp_path)
+    before, after = refine(design, netlist.sdf(tmp_path), seed=1)
+    assert after < before
+    tiles = LogicTiles(design)
+    assert all(tiles.legal(tile) for tile in zip(design.x, design.y))
+
+
+def test_a_chain_stays_one(tmp_path):
+    netlist = Netlist().flipflop("from", 3, 3, 0, M="x")
+    for number in range(12):
+        carry = {"FCI": f"carry{number - 1}"} if number else {}
+        netlist.lut(f"bit{number}", 20 + number // 8, 20, number % 8, mode="CCU2", A="from", FCO=f"carry{number}", **carry)
+        netlist.flipflop(f"sum{number}", 20 + number // 8, 20, number % 8, DI=f"bit{number}")
+    netlist = filled(netlist, 30)
+    design = netlist.read(tmp_path)
+    groups = LogicGroups(design, LogicTiles(design))
+    assert len({groups.group[design.index[f"{kind}{number}"]] for kind in ("bit", "sum") for number in range(12)}) == 1
+    assert not groups.any_slot(groups.group[design.index["bit0"]])
+    before, after = refine(design, netlist.sdf(tmp_path), seed=1)
+    assert after < before
+    first = design.index["bit0"]
+    for number in range(12):
+        for kind in ("bit", "sum"):
+            cell = design.index[f"{kind}{number}"]
+            place = (design.x[cell] - design.x[first], design.y[cell] - design.y[first], design.slot[cell])
+            assert place == (number // 8, 0, number % 8)
+
+
+def test_distributed_ram_stays(tmp_path):
+    netlist = (Netlist().flipflop("from", 3, 3, 0, M="x").add("w", RAMW, "X20/Y20/SLICEC.RAMW", WDO0="data", D1="from")
+               .lut("store", 20, 20, 0, mode="DPRAM", WD="data", A="from").flipflop("to", 3, 4, 0, M="store"))
+    netlist = filled(netlist, 30)
+    design = netlist.read(tmp_path)
+    refine(design, netlist.sdf(tmp_path), seed=1)
+    cell = design.index["store"]
+    assert (design.x[cell], design.y[cell], design.slot[cell]) == (20, 20, 0)
+
+
+def test_far_sinks_get_a_copy(tmp_path):
+    netlist = Netlist().flipflop("before", 28, 3, 0, M="x").flipflop("shared", 3, 3, 0, M="before", enable="on")
+    netlist.flipflop("on", 3, 4, 1, M="x")
+    for name, x in (("near", 4), ("far", 48), ("farther", 50)):
+        netlist.lut(f"{name}1", x, 3, 0, A="shared").lut(f"{name}2", x, 3, 1, A=f"{name}1")
+        netlist.flipflop(name, x, 3, 2, M=f"{name}2", reset="shared")
+    netlist = filled(netlist, 52)
+    design = netlist.read(tmp_path)
+    model = TimingModel(design, netlist.sdf(tmp_path))
+    assert replicate_flipflops(design, model, LogicTiles(design)) == 1
+    copy = design.index["shared$copy0"]
+    assert design.types[copy] == FF and abs(design.x[copy] - 49) <= 2
+    assert [design.net(copy, port) for port in ("M", "CE", "CLK")] == [
+        design.net(design.index["shared"], port) for port in ("M", "CE", "CLK")]
+    for name, source in (("near1", "shared"), ("far1", "shared$copy0"), ("farther1", "shared$copy0")):
+        assert design.drivers[design.net(design.index[name], "A")] == (design.index[source], "Q")
+    for name in ("near", "far", "farther"):  # shared in a tile: not moved to a copy
+        assert design.drivers[design.net(design.index[name], "LSR")] == (design.index["shared"], "Q")
+    assert TimingModel(design, netlist.sdf(tmp_path)).analyse()[1].max() < model.analyse()[1].max() - 300
+    design.write(tmp_path / "copied.json")
+    assert "shared$copy0" in PackedDesign(tmp_path / "copied.json").index
+
+
+def test_no_copy_where_its_input_would_come_too_late(tmp_path):
+    netlist = Netlist().flipflop("before", 3, 4, 0, M="x").flipflop("shared", 3, 3, 0, M="slow4")
+    for number in range(5):
+        netlist.lut(f"slow{number}", 3, 10 + number, 0, A=f"slow{number - 1}" if number else "before")
+    netlist.lut("far1", 48, 3, 0, A="shared").lut("far2", 48, 3, 1, A="far1").lut("far3", 48, 20, 1, A="far2")
+    netlist.flipflop("far", 48, 3, 2, M="far3")
+    netlist = filled(netlist, 52)
+    design = netlist.read(tmp_path)
+    assert replicate_flipflops(design, TimingModel(design, netlist.sdf(tmp_path)), LogicTiles(design)) == 0
+
+
+def test_ports_without_a_net_are_kept(tmp_path):
+    netlist = Netlist().add("ram", "DP16KD", "X4/Y22/EBR0", DOA0="q", ADA0="", ADB0="a").flipflop("a", 3, 3, 0, M="")
+    netlist.read(tmp_path).write(tmp_path / "out.json")
+    cells = json.loads((tmp_path / "out.json").read_text())["modules"]["top"]["cells"]
+    assert cells["ram"]["connections"]["ADA0"] == ["x"] and isinstance(cells["ram"]["connections"]["ADB0"][0], int)
+
+
+class Blocks(Component):
+    """A product that goes through a block RAM, a distributed RAM and a sum: one of each kind of cell."""
+
+    def __init__(self):
+        super().__init__({"a": In(signed(8)), "b": In(signed(8)), "address": In(9), "sum": Out(24)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.multiplier = product = multiplier(style="ecp5", a_shape=8, b_shape=8, latency=3)
+        m.submodules.ram = ram = block_ram(style="ecp5", width=16, depth=512)
+        m.submodules.table = table = Memory(shape=16, depth=16, init=[])
+        write, read = table.write_port(), table.read_port(domain="comb")
+        count = Signal(4)
+        m.d.sync += [count.eq(count + 1), self.sum.eq(self.sum + read.data)]
+        m.d.comb += [
+            product.a.eq(self.a), product.b.eq(self.b),
+            ram.w_addr.eq(self.address), ram.w_data.eq(product.p), ram.w_en.eq(1), ram.r_addr.eq(~self.address), ram.r_en.eq(1),
+            write.addr.eq(count), write.data.eq(ram.r_data), write.en.eq(1), read.addr.eq(~count),
+        ]  # fmt: skip
+        return m
+
+
+def settings_of(config):
+    """Everything that a configuration sets but routes, without what routing may choose: which input of a LUT, which line."""
+    text = re.sub(r"SLICE[A-D]\.", "", re.sub(r"INIT [01]+", "INIT", re.sub(r"\b([A-D]|K|CLK|LSR)[01](MUX)?", r"\2", config)))
+    lines = Counter(line for line in text.splitlines() if line.startswith(("enum:", "word:")))
+    return {line: count for line, count in lines.items() if not re.search(r"LSR|CLK|SRMODE|enum: MUX", line)}
+
+
+def test_a_design_that_is_read_again_is_the_same(tmp_path):
+    """nextpnr is asked to go on with the file that it has written: no setting may get lost on the way."""
+    text = to_verilog(Blocks(), "dut_top")
+    (tmp_path / "design.v").write_text(text + out_of_context(text, "dut_top"))
+    script = f"read_verilog -sv design.v; synth_ecp5 -top {HARNESS} -json netlist.json"
+    run_tool(YOSYS, ["-p", script], folder=tmp_path, log="yosys.log")
+    board = BOARDS["ulx3s-85f"]
+    common = ["--25k", "--package", board.package, "--speed", "6", "--lpf-allow-unconstrained", "--router", "router1"]
+
+    def nextpnr(*arguments):
+        run_tool(TOOLCHAINS["ecp5"].nextpnr, [*common, *arguments, "--seed", "1"], folder=tmp_path, log="nextpnr.log")
+
+    place = ["--json", "netlist.json", "--placer", "static"]
+    nextpnr(*place, "--textcfg", "whole.config")
+    nextpnr(*place, "--no-route", "--write", "placed.json")
+    design = PackedDesign(tmp_path / "placed.json")
+    assert {"DP16KD", "MULT18X18D", RAMW, COMB, FF} <= set(design.types)
+    design.write(tmp_path / "again.json")
+    nextpnr("--json", "again.json", "--no-pack", "--no-place", "--textcfg", "again.config")
+    whole, again = (settings_of((tmp_path / f"{name}.config").read_text()) for name in ("whole", "again"))
+    assert whole == again and sum(whole.values()) > 500
