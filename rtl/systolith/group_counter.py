@@ -51,31 +51,41 @@ class GroupCounter(Component):
 
     def elaborate(self, platform):
         m = Module()
-        held = Signal(self._width, reset_less=True)
-        with m.If(self.start):
-            m.d.sync += held.eq(self.channels)
         if self.latency == 0:
-            shift = exact_log2(self._lanes)
-            quotient, remainder = held[shift:], held[:shift] if shift else Const(0)
-            m.d.comb += self.done.eq(1)
+            self._shift(m)
         else:
-            # Restoring division; held shifts left and collects the quotient from the right.
-            remainder = Signal(range(self._lanes), reset_less=True)
-            busy = Signal(range(self._width + 1))
-            trial = Cat(held[-1], remainder)
-            fits = trial >= self._lanes
-            with m.If(self.start):
-                m.d.sync += [remainder.eq(0), busy.eq(self._width)]
-            with m.Elif(busy != 0):
-                m.d.sync += [
-                    busy.eq(busy - 1),
-                    held.eq(Cat(fits, held)),
-                    remainder.eq(Mux(fits, trial - self._lanes, trial)),
-                ]
-            quotient = held
-            m.d.comb += self.done.eq(busy == 0)
+            self._divide(m)
+        return m
+
+    def _shift(self, m):
+        """Round up before the registers: what follows them begins with a sum already."""
+        shift = exact_log2(self._lanes)
+        groups, tail = Signal(self._width, reset_less=True), Signal.like(self.tail, reset_less=True)
+        remainder = self.channels[:shift] if shift else Const(0)
+        with m.If(self.start):
+            m.d.sync += [
+                groups.eq(self.channels[shift:] + remainder.any()),
+                tail.eq(Mux(remainder.any(), remainder, self._lanes)),
+            ]
+        m.d.comb += [self.groups.eq(groups), self.tail.eq(tail), self.done.eq(1)]
+
+    def _divide(self, m):
+        """Restoring division; the quotient shifts in from the right where the channels shift out."""
+        held = Signal(self._width, reset_less=True)
+        remainder = Signal(range(self._lanes), reset_less=True)
+        busy = Signal(range(self._width + 1))
+        trial = Cat(held[-1], remainder)
+        fits = trial >= self._lanes
+        with m.If(self.start):
+            m.d.sync += [held.eq(self.channels), remainder.eq(0), busy.eq(self._width)]
+        with m.Elif(busy != 0):
+            m.d.sync += [
+                busy.eq(busy - 1),
+                held.eq(Cat(fits, held)),
+                remainder.eq(Mux(fits, trial - self._lanes, trial)),
+            ]
         m.d.comb += [
-            self.groups.eq(quotient + remainder.any()),
+            self.done.eq(busy == 0),
+            self.groups.eq(held + remainder.any()),
             self.tail.eq(Mux(remainder.any(), remainder, self._lanes)),
         ]
-        return m

@@ -26,7 +26,7 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "dma_errors": ("Mux(failed, self.burst_address, self.run_address)", "self.burst_address"),
     "engine_queue": ("header.wait & ~self.available", "header.wait & self.available"),
     "generate": ('"input" if member.flow == In else "output"', '"output" if member.flow == In else "input"'),
-    "group_counter": ("quotient + remainder.any()", "quotient"),
+    "group_counter": ("self.channels[shift:] + remainder.any()", "self.channels[shift:]"),
     "head_buffer": ("~valid | self.o.ready", "~valid"),
     "high_multiplier": ("1 << 30", "0"),
     "lane_tables": ("enable & self.w_lanes[lane]", "enable"),
