@@ -59,7 +59,7 @@ def main() -> None:
     with Activities(out, *texts) as activities, ThreadPoolExecutor(2) as pool:
         synthesis = pool.submit(
             synthesise_config, preset(arguments.synth_config), "ulx3s-85f", _BUILD / "synth", 1,
-            lambda what, fraction: activities.update(1, fraction, f"{texts[1]}: {what}"))
+            lambda what, fraction: activities.update(1, fraction, f"{texts[1]}: {what}"), quick=True)
         simulation = pool.submit(
             infer, graph, preset(arguments.config), samples, model=model,
             progress=lambda done: activities.update(0, done / len(samples), f"{texts[0]}: {done} done"))

@@ -158,7 +158,7 @@ def test_routed_designs_become_clock_data(monkeypatch, tmp_path):
     class Report:
         lut, fmax_mhz, usage = 1000, 99.5, {"yosys": {"cpu_seconds": 10.2}, "nextpnr": {"cpu_seconds": 100.1}}
 
-    monkeypatch.setattr(clock_measure, "synthesise_config", lambda *arguments: Report)
+    monkeypatch.setattr(clock_measure, "synthesise_config", lambda *arguments, quick: Report)
     assert clock_measure.clock_record(preset("tiny-4x4"), 3, tmp_path) == {
         "name": "tiny-4x4", "seed": 3, "lut": 1000, "fmax_mhz": 99.5, "cpu_seconds": 110}
 
@@ -281,9 +281,9 @@ def test_confirmation_measures_area_clock_and_cycles(monkeypatch, tmp_path, foun
         lut, ff, dsp, bram, fmax_mhz = 1000, 900, 8, 7, 50.0
         usage = {"nextpnr": {"cpu_seconds": 90}}
 
-    def synthesise(config, board, folder, seed, progress):
+    def synthesise(config, board, folder, seed, progress, *, quick):
         progress("routing", 0.5)
-        assert folder == tmp_path / config.name and board == BOARD.name
+        assert quick and folder == tmp_path / config.name and board == BOARD.name
         return Report
 
     def run(graph, config, samples, *, model):
@@ -300,7 +300,7 @@ def test_confirmation_measures_area_clock_and_cycles(monkeypatch, tmp_path, foun
     assert result["fps"] == pytest.approx(2000.0) and result["latency_ms"] == pytest.approx(0.5)
     assert any("routing (50%)" in text for text in said) and any("on the RTL" in text for text in said)
 
-    def refuse(*arguments):
+    def refuse(*arguments, quick):
         raise SynthesisError("does not fit")
 
     monkeypatch.setattr(confirmation, "synthesise_config", refuse)

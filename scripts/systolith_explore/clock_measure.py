@@ -22,7 +22,8 @@ DESIGNS = ("tiny-4x4", "small-8x8")
 def clock_record(config: AcceleratorConfig, seed: int, folder: Path) -> dict:
     """Route a configuration; its entry of the clock data."""
     report = synthesise_config(config, "ulx3s-85f", folder, seed,
-                               lambda what, fraction: print(f"{config.name} seed {seed}: {what} ({fraction:.0%})", end="\r"))
+                               lambda what, fraction: print(f"{config.name} seed {seed}: {what} ({fraction:.0%})", end="\r"),
+                               quick=True)
     return {"name": config.name, "seed": seed, "lut": report.lut, "fmax_mhz": report.fmax_mhz,
             "cpu_seconds": round(sum(used["cpu_seconds"] for used in report.usage.values()))}
 

@@ -28,12 +28,12 @@ ran), and for each network cycles and whether it was bit-exact; or "misfit", the
 
 def confirm(candidate: Candidate, board: Board, models: list[Path], folder: Path,
             progress: Callable[[str], None]) -> Confirmation:
-    """Synthesise a candidate and run the networks on its RTL."""
+    """Synthesise a candidate, in the quick way that its predictions are made for, and run the networks on its RTL."""
     name = candidate.config.name
     progress(f"{name}: synthesis")
     try:
         synthesis = synthesise_config(candidate.config, board.name, folder / name, 1,
-                                      lambda what, fraction: progress(f"{name}: {what} ({fraction:.0%})"))
+                                      lambda what, fraction: progress(f"{name}: {what} ({fraction:.0%})"), quick=True)
     except SynthesisError as error:
         return {"misfit": str(error)}
     networks = []
