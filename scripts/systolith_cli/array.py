@@ -50,7 +50,8 @@ def array(
     what = f"{shape.rows}x{shape.cols} array for {family}"
     with Activities(screen, what) as activities:
         if family == "ecp5":
-            report = synthesise(text, "array", BOARDS["ulx3s-85f"], out, seed=seed, frequency_mhz=frequency,
+            # An array by itself, nothing but multipliers with their sums, is placed best by nextpnr alone.
+            report = synthesise(text, "array", BOARDS["ulx3s-85f"], out, seed=seed, frequency_mhz=frequency, quick=True,
                                 progress=lambda step, fraction: activities.update(0, fraction, f"{what}: {step}"))
             values = {**report.to_json(), "multipliers": shape.processing_elements}
         else:

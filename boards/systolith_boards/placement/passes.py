@@ -10,7 +10,7 @@ from systolith_boards.placement.refinement import refine
 
 __all__ = ["PlacementPasses"]
 
-_BLOCK_PASSES = 2
+_BLOCK_PASSES = 1
 _PLACING, _REFINING = 0.56, 0.58  # fractions of the progress, between synthesis and routing
 
 
@@ -34,11 +34,10 @@ class PlacementPasses:
         job, netlist = self._job, self._job.netlist
         passes = 1 + (_BLOCK_PASSES if BLOCK_TYPES & set(job.cells) else 0)
         for number in range(1, passes + 1):
-            last = number == passes
-            # Only the last placement looks at timing: the others are for the blocks, and take two thirds of the time without.
+            # With timing the first time too: without it wires got longer on large designs, and that was not made good for.
             job.run([*self._common, "--json", netlist, "--placer", "static", "--no-route", "--write", self._placed,
-                     *(["--sdf", self._sdf] if last else ["--no-tmdriv"])], self._labelled(f"{number} of {passes}"))
-            if not last:
+                     "--sdf", self._sdf], self._labelled(f"{number} of {passes}"))
+            if number < passes:
                 job.progress("placement: blocks", _PLACING)
                 netlist = self._hint_blocks()
         self._refine()
