@@ -11,11 +11,11 @@ from systolith_boards.placement.refinement import refine
 __all__ = ["PlacementPasses"]
 
 _BLOCK_PASSES = 1
-_PLACING, _REFINING = 0.56, 0.58  # fractions of the progress, between synthesis and routing
+_BEGINS, _PLACED, _REFINED = 0.3, 0.56, 0.58  # fractions of the progress, between synthesis and routing
 
 
 class PlacementPasses:
-    """Place, find better places for the blocks, place the logic around them, again, shorten slow paths, route.
+    """Place, find better places for the blocks, place the logic around them, shorten slow paths, route.
 
     Parameters
     ----------
@@ -36,18 +36,24 @@ class PlacementPasses:
         for number in range(1, passes + 1):
             # With timing the first time too: without it wires got longer on large designs, and that was not made good for.
             job.run([*self._common, "--json", netlist, "--placer", "static", "--no-route", "--write", self._placed,
-                     "--sdf", self._sdf], self._labelled(f"{number} of {passes}"))
+                     "--sdf", self._sdf], self._part(number, passes))
             if number < passes:
-                job.progress("placement: blocks", _PLACING)
+                job.progress("placement: blocks", _BEGINS + (_PLACED - _BEGINS) * number / passes)
                 netlist = self._hint_blocks()
         self._refine()
-        job.run([*self._common, "--json", self._placed, "--no-pack", "--no-place", *results], job.progress)
+        job.run([*self._common, "--json", self._placed, "--no-pack", "--no-place", *results], self._routing)
 
-    def _labelled(self, label):
+    def _part(self, number, passes):
+        """Progress of one of the placements."""
         def tell(message, fraction):
-            self._job.progress(message.replace("placement:", f"placement {label}:"), min(fraction, _PLACING))
+            done = min((fraction - _BEGINS) / (_PLACED - _BEGINS), 1)
+            self._job.progress(message.replace("placement:", f"placement {number} of {passes}:"),
+                               _BEGINS + (_PLACED - _BEGINS) * (number - 1 + done) / passes)
 
         return tell
+
+    def _routing(self, message, fraction):
+        self._job.progress(message.replace("placement: packing", "routing: reading the places"), fraction)
 
     def _path(self, name) -> Path:
         return self._job.folder / name
@@ -68,7 +74,7 @@ class PlacementPasses:
         job = self._job
 
         def tell(done):
-            job.progress(f"placement: slow paths {100 * done:.0f} %", _PLACING + (_REFINING - _PLACING) * done)
+            job.progress(f"placement: slow paths {100 * done:.0f} %", _PLACED + (_REFINED - _PLACED) * done)
 
         design = PackedDesign(self._path(self._placed))
         refine(design, self._path(self._sdf), job.seed, tell)
