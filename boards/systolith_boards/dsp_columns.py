@@ -2,14 +2,13 @@
 
 import re
 
+from systolith_boards.placement.block_placement import BLOCK_COLUMNS, block_sites
 from systolith_boards.tools import SynthesisError
 
 __all__ = ["place_columns"]
 
-# Three rows of thirteen DSP blocks of four multipliers, as nextpnr names them.
-_BLOCKS_X = (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114)
-_BLOCKS_Y = (10, 34, 58)
-_PLACES = (0, 1, 4, 5)
+_DEVICE, _KIND = "LFE5U-85F", "MULT18X18D"
+_BLOCK = 4  # multipliers of a DSP block
 _MODULE = re.compile(r"^module \\?(\S*pe_(\d+)_(\d+)\.multiplier)\s.*?^endmodule", re.DOTALL | re.MULTILINE)
 
 
@@ -35,15 +34,17 @@ def place_columns(verilog: str, rows: int, cols: int) -> str:
     SynthesisError
         The array has more rows or columns than there are places, or other multipliers.
     """
-    if rows > len(_BLOCKS_Y) * len(_PLACES) or cols > len(_BLOCKS_X):
+    sites = block_sites(_DEVICE, _KIND)  # row by row, block by block
+    blocks_in_row = len(BLOCK_COLUMNS[_DEVICE])
+    if rows > len(sites) // blocks_in_row or cols > blocks_in_row:
         raise SynthesisError(f"Array must be at most 12 x 13 to be placed by columns, not {rows} x {cols}")
-    first = (len(_BLOCKS_X) - cols) // 2
+    first = (blocks_in_row - cols) // 2
 
     def place(match):
         row, col = int(match[2]), int(match[3])
-        block, index = divmod(row, len(_PLACES))
-        z = _PLACES[index]
-        bel = f"X{_BLOCKS_X[first + col] + z}/Y{_BLOCKS_Y[block]}/MULT18_{z}"
+        block, index = divmod(row, _BLOCK)
+        x, y, site = sites[(block * blocks_in_row + first + col) * _BLOCK + index]
+        bel = f"X{x}/Y{y}/{site}"
         return match[0].replace("  MULT18X18D #(", f'  (* BEL = "{bel}" *)\n  MULT18X18D #(', 1)
 
     placed, count = _MODULE.subn(place, verilog)

@@ -1,6 +1,7 @@
 """Static timing of a placed design: cells as nextpnr has them, wires by their length."""
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +50,13 @@ class TimingModel:
     def __init__(self, design: PackedDesign, sdf: Path):
         self._design = design
         paths, setups = _read_sdf(sdf, design)
+        copies = defaultdict(list)
         for copy, original in design.copies.items():
-            # The original may be fed by the LUT of its slot, the copy by input M: with the same setup time.
-            paths |= {(copy, *ports): delay for (cell, *ports), delay in paths.items() if cell == original}
-            setups |= {(copy, "M" if port == "DI" else port): time for (cell, port), time in setups.items() if cell == original}
+            copies[original].append(copy)
+        paths |= {(copy, *ports): delay for (cell, *ports), delay in paths.items() for copy in copies.get(cell, ())}
+        # The original may be fed by the LUT of its slot, the copy by input M: with the same setup time.
+        setups |= {(copy, "M" if port == "DI" else port): time
+                   for (cell, port), time in setups.items() for copy in copies.get(cell, ())}
         self._number_wires()
         self._build_graph(paths, setups)
 
