@@ -90,9 +90,9 @@ def test_waits_for_all_tokens_and_takes_them_at_once():
                 assert not ctx.get(dut.empty)
                 assert ctx.get(dut.take) == 0
         ctx.set(dut.available, 0b1011)
-        assert ctx.get(dut.take) == 0b1010
+        assert (ctx.get(dut.take), ctx.get(dut.wait)) == (1, 0b1010)
         await ctx.tick()
-        assert ctx.get(dut.take) == 0
+        assert (ctx.get(dut.take), ctx.get(dut.wait)) == (0, 0b1010)
         assert ctx.get(dut.command.valid)
         assert not ctx.get(dut.stall_token)
 

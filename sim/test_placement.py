@@ -1,10 +1,12 @@
-"""Tests of the placement on the ECP5: blocks, rules of the tiles, model of delays, refinement, copies, all passes."""
+"""Tests of the placement on the ECP5: blocks, rules of the tiles, model of delays, annealing, copies, all passes."""
 
 import itertools
 import json
+import os
 import random
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from amaranth.hdl import Module, Signal, signed
@@ -18,7 +20,9 @@ from systolith.multiplier import multiplier
 from systolith.verilog import to_verilog
 from systolith_boards.boards import BOARDS
 from systolith_boards.harness import HARNESS, out_of_context
-from systolith_boards.placement.block_placement import block_sites, place_blocks
+from systolith_boards.placement.annealing import is_legal
+from systolith_boards.placement.block_sites import BLOCK_TYPES, block_sites
+from systolith_boards.placement.circuit import build_circuit, occupy, read_layout
 from systolith_boards.placement.logic_groups import LogicGroups
 from systolith_boards.placement.logic_tiles import LogicTiles
 from systolith_boards.placement.packed_design import COMB, FF, RAMW, PackedDesign
@@ -28,6 +32,7 @@ from systolith_boards.placement.timing_model import TimingModel
 from systolith_boards.toolchains import TOOLCHAINS
 from systolith_boards.tools import YOSYS, run_tool
 
+DEVICE = "LFE5U-85F"
 CLOCK_TO_OUTPUT, LUT_DELAY, SETUP = 525, 236, 30
 OUTPUTS = {"F", "OFX", "FCO", "Q", "DOA0", "P0", "WDO0"}
 
@@ -75,6 +80,9 @@ class Netlist:
             if cell["type"] == FF:
                 lines.append(f"(IOPATH CLK Q (1:1:{CLOCK_TO_OUTPUT}) (1:1:{CLOCK_TO_OUTPUT}))")
                 lines += [f"(SETUPHOLD (posedge {port}) (posedge CLK) (0:0:{SETUP}) (0:0:0))" for port in ("DI", "M")]
+            elif cell["type"] in BLOCK_TYPES:
+                outputs = [port for port, direction in cell["port_directions"].items() if direction == "output"]
+                lines += [f"(IOPATH CLK {port} (1:1:{CLOCK_TO_OUTPUT}) (1:1:{CLOCK_TO_OUTPUT}))" for port in outputs]
             else:
                 inputs = [port for port in cell["connections"] if port in "ABCD"]
                 lines += [f"(IOPATH {port} F (1:1:{LUT_DELAY}) (1:1:{LUT_DELAY}))" for port in inputs]
@@ -98,43 +106,48 @@ def test_as_many_sites_as_the_device_has(device, rams, multipliers):
         assert len(set(sites)) == len(sites) == count
 
 
-def wire_length(design, places):
-    position = {**{name: (design.x[cell], design.y[cell]) for name, cell in design.index.items()}, **places}
+def wire_length(design):
     total = 0
     for net, (driver, _) in design.drivers.items():
-        ends = [position[design.names[cell]] for cell in [driver, *(sink for sink, _ in design.sinks.get(net, ()))]]
+        ends = [(design.x[cell], design.y[cell]) for cell in [driver, *(sink for sink, _ in design.sinks.get(net, ()))]]
         total += sum(max(column) - min(column) for column in zip(*ends))
     return total
 
 
 def test_blocks_come_to_their_logic(tmp_path):
-    netlist = Netlist()
-    sites = [site for site in block_sites("LFE5U-85F", "DP16KD")][:40:2]
+    netlist = filled(Netlist(), 90)
+    sites = block_sites(DEVICE, "DP16KD")[:40:2]
     order = random.Random(1).sample(sites, len(sites))
-    for number, ((x, y, site), (other_x, other_y, _)) in enumerate(zip(order, sites)):
+    for number, ((x, y, site, _), (other_x, other_y, *_)) in enumerate(zip(order, sites)):
         netlist.add(f"ram{number}", "DP16KD", f"X{x}/Y{y}/{site}", DOA0=f"q{number}", ADA0=f"a{number}")
-        netlist.flipflop(f"in{number}", other_x, other_y + 1, 0, Q=f"a{number}", M="x")
-        netlist.flipflop(f"out{number}", other_x, other_y + 2, 0, M=f"q{number}")
+        netlist.flipflop(f"in{number}", other_x, other_y + 1, 0, Q=f"a{number}", M=f"q{number}")
     design = netlist.read(tmp_path)
-    places = place_blocks(design, "LFE5U-85F", seed=1)
-    assert places == place_blocks(design, "LFE5U-85F", seed=1)
-    found = {name: re.fullmatch(r"X(\d+)/Y(\d+)/(\w+)", place).groups() for name, place in places.items()}
-    assert len(found) == len(sites) == len(set(places.values()))
-    assert {(int(x), int(y), site) for x, y, site in found.values()} <= set(block_sites("LFE5U-85F", "DP16KD"))
-    after = wire_length(design, {name: (int(x), int(y)) for name, (x, y, _) in found.items()})
-    assert after < wire_length(design, {}) / 5
+    before = wire_length(design)
+    refine(design, netlist.sdf(tmp_path), DEVICE, seed=1)
+    blocks = [cell for cell, kind in enumerate(design.types) if kind == "DP16KD"]
+    places = {(design.x[cell], design.y[cell], design.site[cell]) for cell in blocks}
+    assert len(places) == len(blocks) and places <= {site[:3] for site in block_sites(DEVICE, "DP16KD")}
+    assert wire_length(design) < before / 5
 
 
-def test_a_group_of_multipliers_has_four_enables_at_most(tmp_path):
-    netlist = Netlist()
-    for number, (x, y, site) in enumerate(block_sites("LFE5U-25F", "MULT18X18D")[::2]):  # two to a group
-        enables = {f"CE{index}": f"enable{number}_{index}" for index in range(2)}
-        netlist.add(f"product{number}", "MULT18X18D", f"X{x}/Y{y}/{site}", A0=f"a{number}", CLK0="clk", **enables)
-        netlist.flipflop(f"a{number}", 4, 12, 0, M="x")  # all want to be here
-    places = place_blocks(netlist.read(tmp_path), "LFE5U-25F", seed=1)
-    groups = Counter(int(re.match(r"X(\d+)", place)[1]) - int(place[-1]) for place in places.values())
-    assert set(groups.values()) == {2}
-    assert len(places) == 14
+def test_groups_of_multipliers_share_their_enables(tmp_path):
+    """All want to be at the same place; those with other enables than the group there must stay away."""
+    netlist = filled(Netlist(), 20)
+    for number, (x, y, site, group) in enumerate(block_sites("LFE5U-25F", "MULT18X18D")[::2]):  # two to a group
+        netlist.add(f"product{number}", "MULT18X18D", f"X{x}/Y{y}/{site}", A0="a", P0=f"p{number}", CE0=f"enable{group % 2}")
+        netlist.flipflop(f"p{number}_sink", 4, 12, number % 8, M=f"p{number}")
+    netlist.flipflop("a", 4, 14, 0, M="x")
+    design = netlist.read(tmp_path)
+    groups = {site[:3]: site[3] for site in block_sites("LFE5U-25F", "MULT18X18D")}
+    before = wire_length(design)
+    refine(design, netlist.sdf(tmp_path), "LFE5U-25F", seed=1)
+    enables = {}
+    for cell, kind in enumerate(design.types):
+        if kind == "MULT18X18D":
+            group = groups[design.x[cell], design.y[cell], design.site[cell]]
+            enables.setdefault(group, set()).add(design.net(cell, "CE0"))
+    assert all(len(nets) == 1 for nets in enables.values())
+    assert wire_length(design) < before
 
 
 RULES = {
@@ -153,14 +166,23 @@ LEGAL = {
 }
 
 
+def annealed_rule(design, tile):
+    """What the annealing thinks of a tile: it has the rules a second time, compiled."""
+    tiles = LogicTiles(design)
+    circuit = build_circuit(design, tiles, TimingModel(design, Path(os.devnull)), DEVICE)
+    return is_legal(circuit, occupy(circuit, read_layout(design, DEVICE), tiles).cells, tile[1], tile[0])
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_rules_of_the_tiles(rule, tmp_path):
-    assert not LogicTiles(RULES[rule](Netlist()).read(tmp_path)).legal((3, 3))
+    design = RULES[rule](Netlist()).read(tmp_path)
+    assert not LogicTiles(design).legal((3, 3)) and not annealed_rule(design, (3, 3))
 
 
 @pytest.mark.parametrize("case", LEGAL)
 def test_what_the_rules_allow(case, tmp_path):
-    assert LogicTiles(LEGAL[case](Netlist()).read(tmp_path)).legal((3, 3))
+    design = LEGAL[case](Netlist()).read(tmp_path)
+    assert LogicTiles(design).legal((3, 3)) and annealed_rule(design, (3, 3))
 
 
 def test_no_lut_moves_beside_a_write_port(tmp_path):
@@ -224,7 +246,7 @@ def test_slack_is_what_the_slowest_path_leaves(tmp_path_factory, tiles):
 def test_refinement_brings_a_path_together(tmp_path):
     netlist = filled(path_of_two(far=25), 30)
     design = netlist.read(tmp_path)
-    before, after = refine(design, netlist.sdf(tmp_path), seed=1)
+    before, after = refine(design, netlist.sdf(tmp_path), DEVICE, seed=1)
     assert after < 0.7 * before
     assert TimingModel(design, netlist.sdf(tmp_path)).analyse()[1].max() == pytest.approx(after)
     places = [(design.types[cell], design.x[cell], design.y[cell], design.slot[cell]) for cell in range(len(design.names))]
@@ -232,7 +254,7 @@ def test_refinement_brings_a_path_together(tmp_path):
     tiles = LogicTiles(design)
     assert all(tiles.legal((x, y)) for _, x, y, _ in places)
     again = netlist.read(tmp_path)
-    refine(again, netlist.sdf(tmp_path), seed=1)
+    refine(again, netlist.sdf(tmp_path), DEVICE, seed=1)
     assert (again.x, again.y, again.slot) == (design.x, design.y, design.slot)
     design.write(tmp_path / "refined.json")
     assert PackedDesign(tmp_path / "refined.json").site == design.site
@@ -250,7 +272,7 @@ def test_refinement_keeps_the_rules(tmp_path):
             slot, reset, enable = draw.randrange(8), draw.choice("rs"), draw.choice("ef")
             netlist.flipflop(f"wall{x}_{y}", x, y, slot, M=f"d{x}_{y}", reset=reset, enable=enable)
     design = netlist.read(tmp_path)
-    before, after = refine(design, netlist.sdf(tmp_path), seed=1)
+    before, after = refine(design, netlist.sdf(tmp_path), DEVICE, seed=1)
     assert after < before
     tiles = LogicTiles(design)
     assert all(tiles.legal(tile) for tile in zip(design.x, design.y))
@@ -267,7 +289,7 @@ def test_a_chain_stays_one(tmp_path):
     groups = LogicGroups(design, LogicTiles(design))
     assert len({groups.group[design.index[f"{kind}{number}"]] for kind in ("bit", "sum") for number in range(12)}) == 1
     assert not groups.any_slot(groups.group[design.index["bit0"]])
-    before, after = refine(design, netlist.sdf(tmp_path), seed=1)
+    before, after = refine(design, netlist.sdf(tmp_path), DEVICE, seed=1)
     assert after < before
     first = design.index["bit0"]
     for number in range(12):
@@ -277,14 +299,22 @@ def test_a_chain_stays_one(tmp_path):
             assert place == (number // 8, 0, number % 8)
 
 
-def test_distributed_ram_stays(tmp_path):
+def test_distributed_ram_moves_as_one(tmp_path):
+    """With its write port and the LUTs that nextpnr puts in the place of that."""
     netlist = (Netlist().flipflop("from", 3, 3, 0, M="x").add("w", RAMW, "X20/Y20/SLICEC.RAMW", WDO0="data", D1="from")
-               .lut("store", 20, 20, 0, mode="DPRAM", WD="data", A="from").flipflop("to", 3, 4, 0, M="store"))
+               .lut("store", 20, 20, 0, mode="DPRAM", WD="data", A="from").flipflop("to", 3, 4, 0, M="store")
+               .lut("blocked4", 20, 20, 4).lut("blocked5", 20, 20, 5))
+    for number in range(8):
+        netlist.lut(f"other{number}", 4, 4, number, A="from").flipflop(f"other{number}_to", 4, 4, number, DI=f"other{number}")
     netlist = filled(netlist, 30)
     design = netlist.read(tmp_path)
-    refine(design, netlist.sdf(tmp_path), seed=1)
-    cell = design.index["store"]
-    assert (design.x[cell], design.y[cell], design.slot[cell]) == (20, 20, 0)
+    before, after = refine(design, netlist.sdf(tmp_path), DEVICE, seed=1)
+    assert after < before
+    parts = {design.index[name]: slot for name, slot in (("store", 0), ("blocked4", 4), ("blocked5", 5), ("w", None))}
+    assert {(design.x[cell], design.y[cell]) for cell in parts} not in ({(20, 20)}, set())
+    assert len({(design.x[cell], design.y[cell]) for cell in parts}) == 1
+    assert {cell: design.slot[cell] for cell in parts} == parts
+    assert design.site[design.index["w"]] == "SLICEC.RAMW"
 
 
 def test_far_sinks_get_a_copy(tmp_path):

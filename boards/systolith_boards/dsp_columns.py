@@ -2,7 +2,7 @@
 
 import re
 
-from systolith_boards.placement.block_placement import BLOCK_COLUMNS, block_sites
+from systolith_boards.placement.block_sites import BLOCK_COLUMNS, block_sites
 from systolith_boards.tools import SynthesisError
 
 __all__ = ["place_columns"]
@@ -43,7 +43,7 @@ def place_columns(verilog: str, rows: int, cols: int) -> str:
     def place(match):
         row, col = int(match[2]), int(match[3])
         block, index = divmod(row, _BLOCK)
-        x, y, site = sites[(block * blocks_in_row + first + col) * _BLOCK + index]
+        x, y, site, _ = sites[(block * blocks_in_row + first + col) * _BLOCK + index]
         bel = f"X{x}/Y{y}/{site}"
         return match[0].replace("  MULT18X18D #(", f'  (* BEL = "{bel}" *)\n  MULT18X18D #(', 1)
 

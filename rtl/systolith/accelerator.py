@@ -106,8 +106,11 @@ class Accelerator(Component):
         m = Module()
         m.submodules.processor = processor = CommandProcessor(config=self.config)
         m.submodules.load = load = LoadEngine(config=self.config)
-        m.submodules.compute = compute = ResetInserter(processor.reset)(ComputeEngine(config=self.config))
-        m.submodules.vector = vector = ResetInserter(processor.reset)(VectorEngine(config=self.config))
+        # A register: this reset goes to all corners of the chip. Between two runs it is high for more cycles than that takes.
+        engine_reset = Signal(init=1)
+        m.d.sync += engine_reset.eq(processor.reset)
+        m.submodules.compute = compute = ResetInserter(engine_reset)(ComputeEngine(config=self.config))
+        m.submodules.vector = vector = ResetInserter(engine_reset)(VectorEngine(config=self.config))
         m.submodules.store = store = StoreEngine(config=self.config)
         engines = {Engine.LOAD: load, Engine.COMPUTE: compute, Engine.VECTOR: vector, Engine.STORE: store}
         for engine, component in engines.items():

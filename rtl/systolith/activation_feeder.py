@@ -216,14 +216,9 @@ class ActivationFeeder(Component):
 
     def _request(self, m, access):
         """Issue reads; return the signal that tells that one has been accepted."""
-        weights_ready = Signal()
-        # Cycles before the first vector of the next tile may follow that of the last one. A vector that is
-        # refused delays all accumulator updates behind it, so the count waits with it.
-        distance = Signal(range(MINIMUM_TILE_CYCLES))
-        apart = Signal(init=1)  # a register: `distance` is 0
         swap = access.payload.context.swap
         accepted, stopped = Signal(), Signal()
-        begin = weights_ready & apart & self._settled(m, access, accepted)
+        begin = self._tile_may_begin(m, accepted & swap, stopped & ~swap) & self._settled(m, access, accepted)
         m.d.comb += [
             self.read.valid.eq(access.valid & (~swap | begin)),
             self.read.addr.eq(access.payload.addr),
@@ -234,15 +229,29 @@ class ActivationFeeder(Component):
             stopped.eq(access.valid & ~accepted),
         ]
         m.d.sync += self.stall.eq(stopped)
+        return accepted
+
+    def _tile_may_begin(self, m, requested, held):
+        """Whether the next tile may begin as far as its weights and the distance to the tile before are concerned.
+
+        A vector of a tile that is refused (``held``) delays all accumulator updates behind it, so the count of cycles waits
+        with it. Both signals come late and are looked at from registers, a cycle after.
+        """
+        s1_requested, s1_held, s1_armed = Signal(), Signal(), Signal()
+        m.d.sync += [s1_requested.eq(requested), s1_held.eq(held), s1_armed.eq(self.armed)]
+        weights_ready = Signal()
         with m.If(self.armed):
             m.d.sync += weights_ready.eq(1)
-        with m.Elif(self.tile_requested):
+        with m.Elif(s1_requested & ~s1_armed):
             m.d.sync += weights_ready.eq(0)
-        with m.If(self.tile_requested):
-            m.d.sync += [distance.eq(MINIMUM_TILE_CYCLES - 1), apart.eq(0)]
-        with m.Elif(~apart & ~(stopped & ~swap)):
-            m.d.sync += [distance.eq(distance - 1), apart.eq(distance == 1)]
-        return accepted
+        # Cycles to wait, without knowledge of the last one; `none` and `one` are registers of their own.
+        left = Signal(range(MINIMUM_TILE_CYCLES))
+        none, one = Signal(init=1), Signal()
+        with m.If(s1_requested):
+            m.d.sync += [left.eq(MINIMUM_TILE_CYCLES - 1), none.eq(0), one.eq(MINIMUM_TILE_CYCLES == 2)]
+        with m.Elif(~none & ~s1_held):
+            m.d.sync += [left.eq(left - 1), none.eq(one), one.eq(left == 2)]
+        return weights_ready & ~s1_requested & (none | (one & ~s1_held))
 
     def _settled(self, m, access, accepted):
         """Whether a tile may begin as far as column mode is concerned; drive what it needs around the array."""
@@ -250,13 +259,16 @@ class ActivationFeeder(Component):
         if not config.depthwise_streams:
             return Const(1)
         cycles = column_settle(config, read_latency=self._read_latency + self._extra_delay)
-        left, settled = Signal(range(cycles + 1)), Signal(init=1)
-        m.d.sync += self.urgent.eq(access.valid & context.column)
-        with m.If(accepted & context.column):
-            m.d.sync += [left.eq(cycles), settled.eq(0), self.line_offset.eq(context.line)]
+        left, settled = Signal(range(cycles)), Signal(init=1)
+        # A cycle late; meanwhile nothing is settled.
+        s1_column, s1_line = Signal(), Signal.like(context.line, reset_less=True)
+        m.d.sync += [
+            self.urgent.eq(access.valid & context.column), s1_column.eq(accepted & context.column), s1_line.eq(context.line)]
+        with m.If(s1_column):
+            m.d.sync += [left.eq(cycles - 1), settled.eq(0), self.line_offset.eq(s1_line)]
         with m.Elif(~settled):
             m.d.sync += [left.eq(left - 1), settled.eq(left == 1)]
-        return ~context.column | (self.urgent & (~context.settle | settled))
+        return ~context.column | (self.urgent & (~context.settle | (settled & ~s1_column)))
 
     def _respond(self, m, access, accepted):
         """Bring what accompanies a read together with its data and fill in the padding."""

@@ -82,6 +82,8 @@ class BurstSplitter(Component):
         left = Signal(len(run.end) - chunk_log2, reset_less=True)
         first_burst = Signal(reset_less=True)
         last_burst = Signal(reset_less=True)
+        length = Signal(chunk_log2 - beat_log2, reset_less=True)  # beats of the burst but one
+        run_beats = (run.end[beat_log2:chunk_log2] - run.first[beat_log2:])[:len(length)]
         fire = self.bursts.valid & self.bursts.ready
         m.d.comb += [
             self.bursts.valid.eq(valid),
@@ -94,6 +96,8 @@ class BurstSplitter(Component):
                 left.eq(run.end[chunk_log2:]),
                 first_burst.eq(1),
                 last_burst.eq(run.end[chunk_log2:] == 0),
+                # From the first beat to the end of the run or of the chunk.
+                length.eq(Mux(run.end[chunk_log2:] == 0, run_beats, ~run.first[beat_log2:])),
             ]
         with m.Elif(fire):
             m.d.sync += [
@@ -101,6 +105,7 @@ class BurstSplitter(Component):
                 left.eq(left - 1),
                 first_burst.eq(0),
                 last_burst.eq(left == 1),
+                length.eq(Mux(left == 1, s2_run.end[beat_log2:chunk_log2], ~Const(0, len(length)))),
             ]
         with m.If(self.abort):
             m.d.sync += valid.eq(0)
@@ -109,7 +114,7 @@ class BurstSplitter(Component):
         end = Mux(last_burst, s2_run.end[:chunk_log2], (1 << chunk_log2) - 1)
         m.d.comb += [
             burst.address.eq(Cat(Const(0, beat_log2), first[beat_log2:chunk_log2], s2_run.chunk)),
-            burst.len.eq(end[beat_log2:chunk_log2] - first[beat_log2:chunk_log2]),
+            burst.len.eq(length),
             burst.first_lane.eq(first[:beat_log2]),
             burst.last_lane.eq(end[:beat_log2]),
             burst.buffer.eq(s2_run.buffer),

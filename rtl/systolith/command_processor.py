@@ -161,8 +161,10 @@ class CommandProcessor(Component):
             connect(m, fetcher=fetcher.beats[engine], queue=queue.beats)
             connect(m, queue=queue.command, port=flipped(port.command))
             # A cycle late, which no one sees: the next command of the queue is not complete so soon.
-            m.d.sync += tokens.take[engine].eq(queue.take)
+            taken = Signal(name=f"{engine.name.lower()}_taken")
+            m.d.sync += taken.eq(queue.take)
             m.d.comb += [
+                tokens.take[engine].eq(Mux(taken, queue.wait, 0)),
                 queue.retire.eq(port.retire),
                 queue.available.eq(tokens.available[engine]),
                 tokens.give[engine].eq(queue.give),

@@ -41,8 +41,10 @@ class EngineQueue(Component):
         The engine has retired its oldest command (a pulse).
     available : ``In(4)``
         Engines of which there is a token, see :class:`TokenCounters`.
-    take, give : ``Out(4)``
-        Tokens taken from engines and given to engines (pulses).
+    take : ``Out(1)``, wait : ``Out(4)``
+        Tokens of the engines in ``wait`` are taken (a pulse); ``wait`` is the same in the cycle after it too.
+    give : ``Out(4)``
+        Tokens given to engines (pulses).
     stall_token : ``Out(1)``
         A command waits for a token.
     empty : ``Out(1)``
@@ -66,7 +68,8 @@ class EngineQueue(Component):
             "command": Out(stream.Signature(8 * COMMAND_BYTES)),
             "retire": In(1),
             "available": In(len(Engine)),
-            "take": Out(len(Engine)),
+            "take": Out(1),
+            "wait": Out(len(Engine)),
             "give": Out(len(Engine)),
             "stall_token": Out(1),
             "empty": Out(1),
@@ -94,15 +97,16 @@ class EngineQueue(Component):
 
         # Tokens are taken ahead of time, usually while the engine is still busy with earlier commands.
         inflight = Signal(range(self.inflight_depth + 1))
-        # Registers: `inflight` is not 0; it is not full.
-        some, room = Signal(), Signal(init=1)
+        # Registers: `inflight` is not 0; it is 1; it is not full.
+        some, only, room = Signal(), Signal(), Signal(init=1)
         granted = Signal()
         tokens_there = Signal()
         grant = Signal()
         m.d.comb += [
             tokens_there.eq((header.wait & ~self.available) == 0),
             grant.eq(complete & ~granted & tokens_there & room),
-            self.take.eq(Mux(grant, header.wait, 0)),
+            self.take.eq(grant),
+            self.wait.eq(header.wait),
             self.stall_token.eq(complete & ~granted & ~tokens_there),
             self.command.valid.eq(granted),
             self.command.payload.eq(assembled),
@@ -111,12 +115,13 @@ class EngineQueue(Component):
             m.d.sync += granted.eq(1)
         with m.If(self.command.valid & self.command.ready):
             m.d.sync += [granted.eq(0), complete.eq(0)]
-        retire = self._bookkeep(m, header, grant, some)
+        retire = self._bookkeep(m, header, grant, some, only)
         with m.If(grant ^ retire):
             # One adder: plus or minus one.
             m.d.sync += [
                 inflight.eq(inflight + Cat(Const(1, 1), retire.replicate(len(inflight) - 1))),
-                some.eq(grant | (inflight != 1)), room.eq(retire | (inflight != self.inflight_depth - 1)),
+                some.eq(grant | (inflight != 1)), only.eq(inflight == Mux(grant, 0, 2)),
+                room.eq(retire | (inflight != self.inflight_depth - 1)),
             ]
         m.d.comb += self.empty.eq((stored == 0) & ~complete & (inflight == 0))
         return m
@@ -181,7 +186,7 @@ class EngineQueue(Component):
             m.d.sync += position.eq(0)
         return stored
 
-    def _bookkeep(self, m, header, grant, some):
+    def _bookkeep(self, m, header, grant, some, only):
         """FIFO of signal mask and layer of the commands between grant and retirement; returns "a command retires"."""
         signal_width, layer_width = _HEADER["signal"].width, _HEADER["layer"].width
         width = signal_width + layer_width
@@ -189,20 +194,28 @@ class EngineQueue(Component):
         write_port = memory.write_port()
         read_port = memory.read_port(domain="comb")
         write_index = Signal(range(self.inflight_depth))
-        read_index = Signal(range(self.inflight_depth))
+        # The oldest entry is in a register; this is the index of the one behind it.
+        read_index = Signal(range(self.inflight_depth), init=1)
+        oldest = Signal(width, reset_less=True)
         retire = Signal()
+        entry = Cat(header.signal, header.layer)
         m.d.comb += [
             write_port.addr.eq(write_index),
-            write_port.data.eq(Cat(header.signal, header.layer)),
+            write_port.data.eq(entry),
             write_port.en.eq(grant),
             read_port.addr.eq(read_index),
             retire.eq(self.retire & some),
-            self.give.eq(Mux(retire, read_port.data[:signal_width], 0)),
+            self.give.eq(Mux(retire, oldest[:signal_width], 0)),
         ]
         m.d.sync += [
             write_index.eq(write_index + grant),
             read_index.eq(read_index + retire),
             self.trace_retire.eq(retire),
-            self.trace_layer.eq(read_port.data[signal_width:]),
+            self.trace_layer.eq(oldest[signal_width:]),
         ]
+        # The only one there is comes directly; what is there when there is none does not count.
+        with m.If(~some | (self.retire & only)):
+            m.d.sync += oldest.eq(entry)
+        with m.Elif(self.retire):
+            m.d.sync += oldest.eq(read_port.data)
         return retire

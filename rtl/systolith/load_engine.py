@@ -40,7 +40,7 @@ class LoadEngine(Component):
     retire : ``Out(1)``
         A command is complete, all its bytes are written (a pulse, in order).
     busy, stall_input, stall_output : ``Out(1)``
-        Commands in flight; no read data; activation bank taken.
+        Commands in flight; no read data; activation bank taken (both a cycle late).
     error : ``Out(DmaError)``
         Read response other than OKAY, or a run out of range.
     abort : ``In(1)``
@@ -151,12 +151,12 @@ class LoadEngine(Component):
             fire.eq(read.valid & read.ready),
             beats.o.ready.eq(read.valid & writes.i.ready),
             self.beat.eq(fire),
-            self.stall_input.eq(beats.o.valid & writes.i.ready & ~read.valid),
             writes.i.valid.eq(read.valid & beats.o.valid),
             writes.i.payload.data.eq(read.payload.data),
             writes.i.payload.claim.eq(activation_claim(config, beat.addr)),
             *(writes.i.payload[name].eq(beat[name]) for name in ("addr", "mask", "space", "last")),
         ]
+        m.d.sync += self.stall_input.eq(beats.o.valid & writes.i.ready & ~read.valid)
         m.submodules.errors = errors = DmaErrors(
             response_code=ErrorCode.READ_RESPONSE, range_code=ErrorCode.OUT_OF_RANGE
         )
@@ -181,10 +181,10 @@ class LoadEngine(Component):
             self.activation.valid.eq(writes.valid & to_activation),
             self.activation.mask.eq(write.mask),
             self.activation.claim.eq(write.claim),
-            self.stall_output.eq(self.activation.valid & ~self.activation.ready),
             self.weight.en.eq(writes.valid & (write.space == Space.WEIGHT)),
             self.parameter.en.eq(writes.valid & (write.space == Space.PARAMETER)),
         ]
         for port in (self.activation, self.weight, self.parameter):
             m.d.comb += [port.addr.eq(write.addr), port.data.eq(write.data)]
+        m.d.sync += self.stall_output.eq(self.activation.valid & ~self.activation.ready)
         m.d.sync += self.retire.eq(writes.valid & writes.ready & write.last & ~self.abort)

@@ -38,8 +38,6 @@ class ParameterLoader(Component):
     command : ``In(command_layout("PARAMS"))``
     busy : ``Out(1)``
         A command is being executed.
-    bank : ``Out(1)``
-        Its bank, while busy.
     done : ``Out(1)``
         Pulse in the last cycle of ``busy``: all entries can be read from the next cycle on.
     read : ``Out(ParameterReadPort.Signature(config))``
@@ -56,7 +54,6 @@ class ParameterLoader(Component):
                 "start": In(1),
                 "command": In(command_layout("PARAMS")),
                 "busy": Out(1),
-                "bank": Out(1),
                 "done": Out(1),
                 "read": Out(ParameterReadPort.Signature(config)),
                 "w_addr": Out(1 + exact_log2(config.parameter_groups)),
@@ -86,7 +83,7 @@ class ParameterLoader(Component):
         left = Signal(16, reset_less=True)  # writes left in this phase, minus 1
         word = Signal(16, reset_less=True)
         end_of_phase = left == 0
-        m.d.comb += [self.read.addr.eq(word), self.read.en.eq(walking), self.bank.eq(command.bank)]
+        m.d.comb += [self.read.addr.eq(word), self.read.en.eq(walking)]
 
         start = self.command
         start_both = start.bias_immediate & start.scale_immediate

@@ -205,10 +205,12 @@ class RequantizerLane(Component):
         shifted = Signal(signed(11), reset_less=True)
         m.d.sync += shifted.eq(narrow + self.zero_out)
 
+        # Signs of differences, which tools put on one carry chain each.
+        below, above = shifted - self.minimum, self.maximum - shifted
         result = Signal(signed(8), reset_less=True)
-        with m.If(shifted < self.minimum):
+        with m.If(below[-1]):
             m.d.sync += result.eq(self.minimum)
-        with m.Elif(shifted > self.maximum):
+        with m.Elif(above[-1]):
             m.d.sync += result.eq(self.maximum)
         with m.Else():
             m.d.sync += result.eq(shifted)

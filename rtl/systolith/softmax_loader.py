@@ -30,7 +30,7 @@ class SoftmaxLoader(Component):
     start : ``In(1)``
         Take ``command``; only while not busy, and with no other user of ``values``.
     command : ``In(command_layout("PARAMS"))``
-    busy, bank, done : ``Out(1)``
+    busy, done : ``Out(1)``
         As those of :class:`~systolith.parameter_loader.ParameterLoader`.
     values : ``Out(ActivationReadPort.Signature(config))``
     read : ``Out(ParameterReadPort.Signature(config))``
@@ -45,7 +45,6 @@ class SoftmaxLoader(Component):
                 "start": In(1),
                 "command": In(command_layout("PARAMS")),
                 "busy": Out(1),
-                "bank": Out(1),
                 "done": Out(1),
                 "values": Out(ActivationReadPort.Signature(config)),
                 "read": Out(ParameterReadPort.Signature(config)),
@@ -67,7 +66,6 @@ class SoftmaxLoader(Component):
         m = Module()
         m.submodules.reciprocal = reciprocal = Reciprocal(style=self.config.multiplier_style)
         command = Signal(command_layout("PARAMS"), reset_less=True)
-        m.d.comb += self.bank.eq(command.bank)
         # Registers follow the command until there is one; only `busy` says that they count.
         with m.If(~self.busy):
             m.d.sync += command.eq(self.command)
@@ -117,9 +115,11 @@ class SoftmaxLoader(Component):
         value = Signal(signed(8), reset_less=True)
         m.d.sync += value.eq(self.values.data[:8])
         maximum = Signal(signed(8), reset_less=True)
+        # The sign of a difference, which tools put on a carry chain.
+        larger = (maximum - value)[-1]
         with m.If(~self.busy):
             m.d.sync += maximum.eq(-128)
-        with m.Elif(arrived & ~second & (value > maximum)):
+        with m.Elif(arrived & ~second & larger):
             m.d.sync += maximum.eq(value)
         s0_distance = Signal(8, reset_less=True)
         s1_word = Signal(16, reset_less=True)

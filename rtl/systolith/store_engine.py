@@ -42,7 +42,7 @@ class StoreEngine(Component):
     retire : ``Out(1)``
         A command is complete: all write responses are there (a pulse, in order).
     busy, stall_input, stall_output : ``Out(1)``
-        Commands in flight; activation bank taken; write channel not ready.
+        Commands in flight; activation bank taken; write channel not ready (both a cycle late).
     error : ``Out(DmaError)``
         Write response other than OKAY, or a run out of range.
     abort : ``In(1)``
@@ -145,8 +145,8 @@ class StoreEngine(Component):
             self.activation.claim.eq(read.o.payload.claim),
             self.activation.valid.eq(read.o.valid),
             read.o.ready.eq(self.activation.ready),
-            self.stall_input.eq(self.activation.valid & ~self.activation.ready),
         ]
+        m.d.sync += self.stall_input.eq(self.activation.valid & ~self.activation.ready)
         m.d.sync += credits.eq(credits - fire + self.beat)
         with m.If(self.beat):
             m.d.sync += some.eq(1)
@@ -168,8 +168,8 @@ class StoreEngine(Component):
             beats.r_en.eq(write.ready),
             strobes.r_en.eq(write.ready & beats.r_rdy),
             self.beat.eq(write.valid & write.ready),
-            self.stall_output.eq(write.valid & ~write.ready),
         ]
+        m.d.sync += self.stall_output.eq(write.valid & ~write.ready)
 
     def _collect(self, m, walker, expected):
         """Count responses, retire commands and report errors."""

@@ -38,10 +38,8 @@ class VectorDispatcher(Component):
     loader_start : ``Out(1)``
         Start the parameter loader with ``loader_command``.
     loader_command : ``Out(command_layout("PARAMS"))``
-    loader_busy, loader_bank, loader_done : ``In(1)``
-        State of the loader.
-    loader_alone : ``In(1)``
-        It is executing a command that must run alone.
+    loader_done : ``In(1)``
+        Pulse in the last cycle of the loader's work.
     vector_done, vector_bank : ``In(1)``
         Pulse: the last byte of a VECTOR with this bank has been written.
     retire : ``Out(1)``
@@ -58,10 +56,7 @@ class VectorDispatcher(Component):
                 "walk": Out(stream.Signature(walk_layout(config))),
                 "loader_start": Out(1),
                 "loader_command": Out(command_layout("PARAMS")),
-                "loader_busy": In(1),
-                "loader_bank": In(1),
                 "loader_done": In(1),
-                "loader_alone": In(1),
                 "vector_done": In(1),
                 "vector_bank": In(1),
                 "retire": Out(1),
@@ -98,6 +93,8 @@ class VectorDispatcher(Component):
         slot = Signal(SLOT_WIDTH)
         others = s1_started | order[0]
         waits = Mux(held.params.softmax, others, bank_used) if self.config.softmax else bank_used
+        # Banks that the running loader keeps others from; that of softmax runs alone.
+        locked, loading = Signal(2), Signal()
 
         m.d.comb += [
             # A register: the path from the walk ends here. Commands start two cycles apart at least.
@@ -113,10 +110,10 @@ class VectorDispatcher(Component):
                 & ~is_params
                 & groups.done
                 & room
-                & ~(self.loader_busy & (self.loader_alone | (self.loader_bank == bank)))
+                & ~Array(locked)[bank]
             ),
             self.loader_command.eq(held.params),
-            self.loader_start.eq(held_valid & is_params & room & ~self.loader_busy & ~waits),
+            self.loader_start.eq(held_valid & is_params & room & ~loading & ~waits),
             started.eq((self.walk.valid & self.walk.ready) | self.loader_start),
         ]
         flags = self.walk.payload.single.shape()
@@ -131,6 +128,12 @@ class VectorDispatcher(Component):
         m.d.sync += held_valid.eq(accept | (held_valid & ~started))
         with m.If(self.walk.valid & self.walk.ready):
             m.d.sync += slot.eq(slot + 1)
+
+        alone = held.params.softmax if self.config.softmax else 0
+        with m.If(self.loader_start):
+            m.d.sync += [loading.eq(1), locked.eq(Mux(alone, 0b11, Mux(bank, 0b10, 0b01)))]
+        with m.Elif(self.loader_done):
+            m.d.sync += [loading.eq(0), locked.eq(0)]
 
         # The books are kept a cycle late, which no one sees: starts are two cycles apart.
         s1_params, s1_bank = Signal(), Signal()

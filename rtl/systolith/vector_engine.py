@@ -2,13 +2,14 @@
 
 from amaranth import *
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.accumulator_buffer import AccumulatorReadPort
 from systolith.head_buffer import HeadBuffer
 from systolith.parameter_loader import ParameterLoader
 from systolith.ports import ActivationReadPort, ActivationWritePort, ParameterReadPort, activation_claim
+from systolith.result_queue import ResultQueue
 from systolith.softmax_loader import SoftmaxLoader
 from systolith.vector_dispatcher import VectorDispatcher, vector_command_layout
 from systolith.vector_element import destination_layout, element_layout
@@ -20,7 +21,7 @@ __all__ = ["VectorEngine"]
 
 # Reads in flight; more than the latency of any buffer, so that they are never the limit.
 _READS = 16
-_LOADER_FLAGS = ("busy", "done", "w_bias_en", "w_scale_en")
+_LOADER_FLAGS = ("done", "w_bias_en", "w_scale_en")
 
 
 class VectorEngine(Component):
@@ -51,9 +52,9 @@ class VectorEngine(Component):
     busy : ``Out(1)``
         Commands have been accepted and not retired.
     stall_input : ``Out(1)``
-        A read waits for its port.
+        A read waits for its port. One cycle late.
     stall_output : ``Out(1)``
-        A write waits for its port.
+        A write waits for its port. One cycle late.
     accumulator_read : ``Out(AccumulatorReadPort.Signature(config))``
     activation_read : ``Out(ActivationReadPort.Signature(config))``
     activation_write : ``Out(ActivationWritePort.Signature(config))``
@@ -105,8 +106,10 @@ class VectorEngine(Component):
             self.busy.eq(dispatcher.busy),
         ]
         softmax = self._load(m, dispatcher, loader, pipeline)
-        returned, idle, destinations = self._read(m, walk.o, pipeline, softmax)
-        self._write(m, pipeline, destinations, dispatcher, returned, idle)
+        m.submodules.results = results = ResultQueue(
+            destination_shape=destination_layout(config), result_shape=8 * config.vector_lanes, depth=self.result_depth)
+        self._read(m, walk.o, pipeline, softmax, results)
+        self._write(m, pipeline, results, dispatcher)
         return m
 
     def _load(self, m, dispatcher, loader, pipeline):
@@ -124,14 +127,12 @@ class VectorEngine(Component):
         busy = softmax.busy if softmax else Const(0)
         chosen = {
             name: Mux(busy, Value.cast(getattr(loaders[-1], name)), Value.cast(getattr(loader, name)))
-            for name in ("bank", "w_addr", "w_lanes", "w_bias", "w_scale")
+            for name in ("w_addr", "w_lanes", "w_bias", "w_scale")
         }
         both = {name: Cat(getattr(one, name) for one in loaders).any() for name in _LOADER_FLAGS}
         m.d.comb += [
-            dispatcher.loader_alone.eq(busy),
-            *(getattr(dispatcher, f"loader_{name}").eq(both[name]) for name in ("busy", "done")),
-            dispatcher.loader_bank.eq(chosen["bank"]),
-            *(Value.cast(getattr(pipeline, name)).eq(chosen[name]) for name in chosen if name != "bank"),
+            dispatcher.loader_done.eq(both["done"]),
+            *(Value.cast(getattr(pipeline, name)).eq(chosen[name]) for name in chosen),
             *(getattr(pipeline, name).eq(both[name]) for name in ("w_bias_en", "w_scale_en")),
             self.parameter_read.addr.eq(Mux(busy, loaders[-1].read.addr, loader.read.addr)),
             self.parameter_read.en.eq(Mux(busy, loaders[-1].read.en, loader.read.en)),
@@ -139,15 +140,12 @@ class VectorEngine(Component):
         ]
         return softmax
 
-    def _read(self, m, accesses, pipeline, softmax):
+    def _read(self, m, accesses, pipeline, softmax, results):
         """Issue reads while there is room for their results; pair the responses with their elements."""
         config = self.config
         depth = self.result_depth
         # With its head in a register, one more than its memory: what arrives selects in all lanes at once.
         m.submodules.elements = elements = SyncFIFOBuffered(width=element_layout(config).size, depth=_READS + 1)
-        m.submodules.destinations = destinations = SyncFIFO(
-            width=destination_layout(config).size, depth=depth
-        )
         issue = accesses.payload.issue
         element = issue.element
         source = element.source if config.pooling else Const(0)
@@ -158,7 +156,8 @@ class VectorEngine(Component):
         credits = Signal(range(depth + 1), init=depth)
         # Registers: there are credits; `elements`, with what is issued, has room; it is not empty.
         some, room, reading = Signal(init=1), Signal(init=1), Signal()
-        returned, write_idle, drained = Signal(), Signal(), Signal()
+        # A cycle late, which the depth of the queue leaves time for.
+        returned, drained = Signal(), Signal()
         last_source = Signal(reset_less=True)
 
         # What a read starts is queued a cycle later, long before the data is back.
@@ -171,7 +170,10 @@ class VectorEngine(Component):
         allowed = accesses.valid & room & ~(element.first & ~some) & ~switching & ~fenced
         fire = allowed & request.i.ready
         # Everything before the next element has been written, and none leaves now.
-        m.d.sync += drained.eq((credits == depth) & write_idle & ~fire)
+        m.d.sync += [
+            returned.eq(results.o.valid & results.o.ready),
+            drained.eq((credits == depth) & ~self.activation_write.valid & ~fire),
+        ]
         m.d.comb += [
             request.i.valid.eq(allowed),
             # Without a request 0: the register of this bit is the request to the activation buffer.
@@ -195,8 +197,8 @@ class VectorEngine(Component):
             accesses.ready.eq(fire),
             elements.w_data.eq(issued_element),
             elements.w_en.eq(issued),
-            destinations.w_data.eq(issued_destination),
-            destinations.w_en.eq(issued & issued_element.last),
+            results.destination.eq(issued_destination),
+            results.destination_valid.eq(issued & issued_element.last),
         ]
         m.d.sync += [
             issued.eq(fire),
@@ -231,7 +233,6 @@ class VectorEngine(Component):
             pipeline.activations.eq(self.activation_read.data),
             pipeline.accumulators.eq(self.accumulator_read.data),
         ]
-        return returned, write_idle, destinations
 
     def _request(self, m, request):
         """Offer a request, which comes from registers, to the port of its source."""
@@ -244,42 +245,31 @@ class VectorEngine(Component):
             self.accumulator_read.entry.eq(addr),
             self.accumulator_read.valid.eq(request.valid & ~source),
             request.ready.eq(Mux(source, port.ready, self.accumulator_read.ready)),
-            self.stall_input.eq(
-                (port.valid & ~port.ready) | (self.accumulator_read.valid & ~self.accumulator_read.ready)
-            ),
         ]
+        m.d.sync += self.stall_input.eq(request.valid & ~request.ready)
 
-    def _write(self, m, pipeline, destinations, dispatcher, returned, idle):
-        """Queue results, join them with their destinations, write them through an output register."""
+    def _write(self, m, pipeline, results, dispatcher):
+        """Write results through an output register."""
         config = self.config
-        lanes = config.vector_lanes
-        m.submodules.results = results = SyncFIFO(width=8 * lanes, depth=self.result_depth)
-        m.d.comb += [
-            results.w_data.eq(pipeline.results),
-            results.w_en.eq(pipeline.results_valid),
-        ]
-        destination = Signal(destination_layout(config))
-        command_last = Signal(reset_less=True)
-        bank = Signal(reset_less=True)
+        destination, result = results.o.payload.destination, results.o.payload.result
+        command_last, bank = Signal(reset_less=True), Signal(reset_less=True)
         port = self.activation_write
         proceed = ~port.valid | port.ready
         m.d.comb += [
-            destination.eq(destinations.r_data),
-            returned.eq(results.r_rdy & proceed),
-            results.r_en.eq(returned),
-            destinations.r_en.eq(returned),
-            idle.eq(~port.valid),
-            self.stall_output.eq(port.valid & ~port.ready),
+            results.result.eq(pipeline.results),
+            results.result_valid.eq(pipeline.results_valid),
+            results.o.ready.eq(proceed),
             dispatcher.vector_done.eq(port.valid & port.ready & command_last),
             dispatcher.vector_bank.eq(bank),
         ]
+        m.d.sync += self.stall_output.eq(~proceed)
         with m.If(proceed):
             m.d.sync += [
-                port.valid.eq(results.r_rdy),
+                port.valid.eq(results.o.valid),
                 port.addr.eq(destination.addr),
-                port.claim.eq(Mux(results.r_rdy, activation_claim(config, destination.addr), 0)),
-                port.data.eq(results.r_data),
-                *(port.mask[lane].eq(lane < destination.lanes) for lane in range(lanes)),
+                port.claim.eq(Mux(results.o.valid, activation_claim(config, destination.addr), 0)),
+                port.data.eq(result),
+                *(port.mask[lane].eq(lane < destination.lanes) for lane in range(config.vector_lanes)),
                 command_last.eq(destination.command_last),
                 bank.eq(destination.bank),
             ]

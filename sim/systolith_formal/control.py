@@ -140,10 +140,10 @@ def _queue(bench):
     header = _HEADER(dut.command.payload)
     fire = dut.command.valid & dut.command.ready
     # Tokens: only what is there, and for each command its mask, once, before it is offered.
-    taken = Signal(len(Engine))
-    m.d.sync += taken.eq(Mux(fire, 0, taken) | dut.take)
-    bench.check((dut.take & ~dut.available) == 0)
-    bench.check((dut.take & taken) == 0)
+    take, taken = Mux(dut.take, dut.wait, 0), Signal(len(Engine))
+    m.d.sync += taken.eq(Mux(fire, 0, taken) | take)
+    bench.check((take & ~dut.available) == 0)
+    bench.check((take & taken) == 0)
     bench.check(~dut.command.valid | (taken == header.wait))
     # Signals: with the retirement of the command they belong to, in order.
     flying = Signal(3)
@@ -209,7 +209,7 @@ def _no_deadlock(bench, patience=11):
             header.wait.eq(wait), header.signal.eq(signal),
             queue.beats.payload.eq(header.as_value()), queue.beats.valid.eq(offered & (target == engine)),
             queue.command.ready.eq(ready), queue.retire.eq(retire), queue.available.eq(tokens.available[engine]),
-            tokens.take[engine].eq(queue.take), tokens.give[engine].eq(queue.give),
+            tokens.take[engine].eq(Mux(queue.take, queue.wait, 0)), tokens.give[engine].eq(queue.give),
         ]
         # An engine takes a command in its second cycle at the latest, and retires one every other cycle.
         m.d.sync += [
@@ -267,7 +267,7 @@ PROOFS = [
           mutant=Mutant(module="engine_queue", text="self.beats.ready.eq(~full)", replacement="self.beats.ready.eq(1)")),
     Proof(name="no_deadlock", module="engine_queue", build=_no_deadlock, bound=21, reset=False, slow=True, limit=300,
           claim="four queues and the tokens: a command retires at least every 11 cycles under any well-formed program",
-          mutant=Mutant(module="engine_queue", text="Mux(retire, read_port.data[:signal_width], 0)",
+          mutant=Mutant(module="engine_queue", text="Mux(retire, oldest[:signal_width], 0)",
                         replacement="0")),
     Proof(name="watchdog", module="watchdog", build=_watchdog,
           claim="expires after the limit without progress, neither earlier nor later (limits 0 to 7)",

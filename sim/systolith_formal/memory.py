@@ -273,7 +273,7 @@ PROOFS = [
           mutant=Mutant(module="burst_splitter", text="last_burst.eq(left == 1)", replacement="last_burst.eq(left == 2)")),
     Proof(name="transfer_walker", module="transfer_walker", build=_walker, bound=6, slow=True, limit=300,
           claim="no run leaves [BASE + WRITABLE, BASE + LIMIT), only those that would are refused; lengths that fit are kept",
-          mutant=Mutant(module="transfer_walker", text="offset < self.writable", replacement="offset + 1 < self.writable")),
+          mutant=Mutant(module="transfer_walker", text="offset - self.writable", replacement="offset + 1 - self.writable")),
     Proof(name="load_walker", module="transfer_walker", build=partial(_walker, name="LOAD"), bound=6, slow=True, limit=300,
           claim="the same of LOAD, which has no WRITABLE",
           mutant=Mutant(module="transfer_walker", text="unfit.eq(empty |", replacement="unfit.eq(")),

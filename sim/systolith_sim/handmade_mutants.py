@@ -57,7 +57,7 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "token_counters": ("give & ~take & full & ~self.clear", "give & full & ~self.clear"),
     "transfer_walker": ("s1.o.valid & head.bad", "s1.o.valid"),
     "vector_constants": ("read.addr.eq(getattr(self, f\"{group}_slot\"))", "read.addr.eq(0)"),
-    "vector_dispatcher": ("self.loader_alone | (self.loader_bank == bank)", "self.loader_alone"),
+    "vector_dispatcher": ("Mux(alone, 0b11, Mux(bank, 0b10, 0b01))", "Mux(alone, 0b11, 0)"),
     "vector_element": ('"slot": SLOT_WIDTH', '"slot": 1'),
     "vector_engine": ("source != last_source", "source == last_source"),
     "vector_pipeline": ("s0_value - s0_zero", "s0_value"),

@@ -7,6 +7,7 @@ from systolith_boards.placement.packed_design import COMB, FF, RAMW, PackedDesig
 
 __all__ = ["LogicGroups"]
 
+_WRITE_SLOTS = (4, 5)
 # Inputs with wires inside a slice or to its neighbour only.
 _BOUND = {"FCI", "F1", "FXA", "FXB", "WD", "WAD0", "WAD1", "WAD2", "WAD3"}
 
@@ -22,19 +23,19 @@ class LogicGroups:
     Attributes
     ----------
     members : dict of int to list of int
-        Cells by group; distributed RAM is in none.
+        Cells by group. The write port of a distributed RAM is in that of its LUTs.
     group : dict of int to int
         Group by cell.
     """
 
     def __init__(self, design: PackedDesign, tiles: LogicTiles):
         self._design, self._tiles, self._parent = design, tiles, {}
-        fixed = self._join()
+        self._join()
+        self._join_rams()
         everyone = defaultdict(list)
         for cell in self._parent:
             everyone[self._root(cell)].append(cell)
-        bound = {self._root(cell) for cell in fixed}
-        self.members = {group: sorted(cells) for group, cells in everyone.items() if group not in bound}
+        self.members = {group: sorted(cells) for group, cells in everyone.items()}
         self.group = {cell: group for group, cells in self.members.items() for cell in cells}
         self._any_slot = {group for group, cells in self.members.items() if self._is_loose(cells)}
 
@@ -50,29 +51,33 @@ class LogicGroups:
         return cell
 
     def _join(self):
-        """Join the cells; return those that cannot move."""
-        design, tiles = self._design, self._tiles
-        fixed, slices = [], {}
+        """Join the cells that wires without a way of their own connect, and the two LUTs of a slice of a carry chain."""
+        design, tiles, slices = self._design, self._tiles, {}
         for cell, kind in enumerate(design.types):
             if kind not in (COMB, FF):
                 continue
             first = self._root(cell)
-            if tiles.lut_ram[cell]:
-                fixed.append(cell)
             if tiles.carry[cell]:
                 place = (design.x[cell], design.y[cell], design.slot[cell] // 2)
                 self._parent[first] = self._root(slices.setdefault(place, cell))
         for net, (driver, _) in design.drivers.items():
             for sink, port in design.sinks.get(net, ()):
-                if design.types[sink] not in (COMB, FF) or not (port in _BOUND or port == "DI"):
-                    continue
-                if design.types[driver] == RAMW:
-                    fixed.append(sink)
-                elif design.types[driver] == COMB:
+                if (design.types[driver] in (COMB, RAMW) and design.types[sink] in (COMB, FF)
+                        and (port in _BOUND or port == "DI")):
                     self._parent[self._root(sink)] = self._root(driver)
-        return fixed
+
+    def _join_rams(self):
+        """Join the write port of a distributed RAM and the two LUTs in its place, which nextpnr has put there for that."""
+        design = self._design
+        write_ports = {(design.x[cell], design.y[cell]): cell for cell, kind in enumerate(design.types) if kind == RAMW}
+        for cell, kind in enumerate(design.types):
+            port = write_ports.get((design.x[cell], design.y[cell]))
+            if kind == COMB and port is not None and design.slot[cell] in _WRITE_SLOTS:
+                self._parent[self._root(cell)] = self._root(port)
 
     def _is_loose(self, cells):
+        if any(self._design.types[cell] == RAMW for cell in cells):
+            return False
         luts = [cell for cell in cells if self._design.types[cell] == COMB]
         return (len(luts) <= 1 and len(cells) - len(luts) <= 1
                 and not any(self._tiles.carry[cell] or self._tiles.uses_m[cell] for cell in luts))

@@ -4,7 +4,10 @@ from collections import defaultdict
 
 from systolith_boards.placement.packed_design import COMB, FF, RAMW, PackedDesign
 
-__all__ = ["LogicTiles"]
+__all__ = ["SLOTS", "LogicTiles"]
+
+SLOTS = 8
+"""LUTs, and flip-flops, of a tile."""
 
 
 class LogicTiles:
@@ -18,12 +21,17 @@ class LogicTiles:
     ----------
     carry, lut_ram, uses_m : list of bool
         Of each cell: LUT of a carry chain; LUT that stores; input M is used.
+    enable, control : list of tuple
+        Of each cell: what the flip-flops of a slice, and those of a tile, must have alike.
+    columns, rows : set of int
+        Where there is logic, as far as the design shows: it fills a grid but for the rows of block RAMs and multipliers and
+        some columns.
     """
 
     def __init__(self, design: PackedDesign):
         self._design = design
-        self._luts, self._flipflops = defaultdict(lambda: [None] * 8), defaultdict(lambda: [None] * 8)
-        self.carry, self.lut_ram, self.uses_m, self._enable, self._control = [], [], [], [], []
+        self._luts, self._flipflops = defaultdict(lambda: [None] * SLOTS), defaultdict(lambda: [None] * SLOTS)
+        self.carry, self.lut_ram, self.uses_m, self.enable, self.control = [], [], [], [], []
         write_ports = set()
         for cell, kind in enumerate(design.types):
             self._read(cell)
@@ -33,8 +41,7 @@ class LogicTiles:
                 self.put(cell)
         self._blocked = {tile: set(self._luts[tile][4:6]) | {None} for tile in write_ports}
         tiles = set(self._luts) | set(self._flipflops)
-        # Logic fills a grid but for the rows of block RAMs and multipliers and some columns.
-        self._columns, self._rows = {x for x, _ in tiles}, {y for _, y in tiles}
+        self.columns, self.rows = {x for x, _ in tiles}, {y for _, y in tiles}
 
     def _read(self, cell):
         design, kind = self._design, self._design.types[cell]
@@ -44,8 +51,8 @@ class LogicTiles:
         self.uses_m.append(kind in (COMB, FF) and design.net(cell, "M") is not None)
         parameters = {name: design.parameter(cell, name) for name in ("CEMUX", "GSR", "CLKMUX", "LSRMUX", "SRMODE")}
         nets = {port: design.net(cell, port) for port in ("CE", "CLK", "LSR")}
-        self._enable.append((nets["CE"], parameters["CEMUX"], parameters["GSR"]))
-        self._control.append((nets["CLK"], nets["LSR"], parameters["CLKMUX"], parameters["LSRMUX"], parameters["SRMODE"]))
+        self.enable.append((nets["CE"], parameters["CEMUX"], parameters["GSR"]))
+        self.control.append((nets["CLK"], nets["LSR"], parameters["CLKMUX"], parameters["LSRMUX"], parameters["SRMODE"]))
 
     def add(self, cell: int) -> None:
         """Take up a cell that the design has got since, the last one, at its place."""
@@ -54,7 +61,7 @@ class LogicTiles:
 
     def exists(self, tile: tuple[int, int]) -> bool:
         """Tell whether there is logic in a tile, as far as the design shows."""
-        return tile[0] in self._columns and tile[1] in self._rows
+        return tile[0] in self.columns and tile[1] in self.rows
 
     def _slots(self, cell, tile):
         return (self._luts if self._design.types[cell] == COMB else self._flipflops)[tile]
@@ -96,14 +103,19 @@ class LogicTiles:
     def _slice_is_legal(self, luts, flipflops):
         if None not in luts and self.carry[luts[0]] != self.carry[luts[1]]:
             return False
-        if None not in flipflops and self._enable[flipflops[0]] != self._enable[flipflops[1]]:
+        if None not in flipflops and self.enable[flipflops[0]] != self.enable[flipflops[1]]:
             return False
         return not any(lut is not None and flipflop is not None and self.uses_m[lut] and self.uses_m[flipflop]
                        for lut, flipflop in zip(luts, flipflops))
 
     def _controls_are_legal(self, luts, flipflops):
-        controls = {self._control[cell] for cell in flipflops if cell is not None}
+        controls = {self.control[cell] for cell in flipflops if cell is not None}
         if len(controls) > 1:
             return False
         stores = any(cell is not None and self.lut_ram[cell] for cell in luts)
-        return not stores or all(control[2:4] == ("CLK", "LSR") for control in controls)
+        return not stores or all(self.is_plain(control) for control in controls)
+
+    @staticmethod
+    def is_plain(control: tuple) -> bool:
+        """Tell whether flip-flops with this control may be beside LUTs that store: clock and reset are not inverted."""
+        return control[2:4] == ("CLK", "LSR")

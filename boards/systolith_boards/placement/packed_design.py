@@ -84,9 +84,13 @@ class PackedDesign:
 
     def place(self, cell: int, x: int, y: int, slot: int) -> None:
         """Give a LUT or a flip-flop another place."""
-        self.x[cell], self.y[cell], self.slot[cell] = x, y, slot
-        self.site[cell] = f"SLICE{'ABCD'[slot // 2]}.{'K' if self.types[cell] == COMB else 'FF'}{slot % 2}"
-        self._cells[self.names[cell]]["attributes"]["NEXTPNR_BEL"] = f"X{x}/Y{y}/{self.site[cell]}"
+        self.slot[cell] = slot
+        self.move(cell, x, y, f"SLICE{'ABCD'[slot // 2]}.{'K' if self.types[cell] == COMB else 'FF'}{slot % 2}")
+
+    def move(self, cell: int, x: int, y: int, site: str) -> None:
+        """Give any cell another place, by its name in the tile."""
+        self.x[cell], self.y[cell], self.site[cell] = x, y, site
+        self._cells[self.names[cell]]["attributes"]["NEXTPNR_BEL"] = f"X{x}/Y{y}/{site}"
 
     def copy(self, cell: int, sinks: list[tuple[int, str]], x: int, y: int, slot: int) -> int:
         """Give sinks of a flip-flop one of their own with the same inputs; return it."""

@@ -41,10 +41,10 @@ class TimingModel:
         Wire by the cell and port that it ends at.
     drivers, sinks : ndarray of int, shape (wires,)
         Cells at the ends of each wire.
-    fanout : ndarray of int, shape (wires,)
-        Wires of the same net.
     fixed, base : ndarray of float, shape (wires,)
         Delay whatever the places, or -1; and what is added to that of the distance, ps.
+    distances : ndarray of float, shape (columns, rows)
+        Delay of a wire in the logic by how far it goes, ps.
     """
 
     def __init__(self, design: PackedDesign, sdf: Path):
@@ -71,9 +71,8 @@ class TimingModel:
                 self.wire[sink] = len(drivers)
                 drivers.append(driver[0])
                 nodes.append(self._node[driver])
-        self._wire_node = np.array(nodes)
-        self.drivers, self.sinks = np.array(drivers), np.array([cell for cell, _ in self.wire])
-        self.fanout = np.bincount(self._wire_node)[self._wire_node]
+        sinks = [cell for cell, _ in self.wire]
+        self._wire_node, self.drivers, self.sinks = (np.array(column, dtype=np.int64) for column in (nodes, drivers, sinks))
 
     def _build_graph(self, paths, setups):
         design, fastest = self._design, _NEVER
@@ -100,7 +99,7 @@ class TimingModel:
         self.base = _BLOCK_END * scale * (2.0 - in_logic[self.drivers] - in_logic[self.sinks])
         self._fixed_list, self._base_list = self.fixed.tolist(), self.base.tolist()
         self._table = [[self._compute_distance(dx, dy) for dy in range(_LARGEST)] for dx in range(_LARGEST)]
-        self._distances = np.array(self._table)
+        self.distances = np.array(self._table)
 
     def _compute_distance(self, dx, dy):
         if dx == dy == 0:
@@ -117,14 +116,15 @@ class TimingModel:
         fixed = self._fixed_list[wire]
         return fixed if fixed >= 0 else self._base_list[wire] + self._table[abs(dx)][abs(dy)]
 
-    def wire_delays(self) -> np.ndarray:
-        """Delay of each wire with the present places, ps."""
-        x, y = np.array(self._design.x), np.array(self._design.y)
+    def wire_delays(self, places=None) -> np.ndarray:
+        """Delay of each wire, ps, with the places of the design or others (``x`` and ``y`` of each cell)."""
+        places = places or self._design
+        x, y = np.array(places.x), np.array(places.y)
         dx, dy = np.abs(x[self.drivers] - x[self.sinks]), np.abs(y[self.drivers] - y[self.sinks])
-        return np.where(self.fixed >= 0, self.fixed, self.base + self._distances[dx, dy])
+        return np.where(self.fixed >= 0, self.fixed, self.base + self.distances[dx, dy])
 
-    def analyse(self) -> tuple[np.ndarray, np.ndarray]:
-        """Follow all paths.
+    def analyse(self, places=None) -> tuple[np.ndarray, np.ndarray]:
+        """Follow all paths; places as in :meth:`wire_delays`.
 
         Returns
         -------
@@ -133,7 +133,7 @@ class TimingModel:
         arrivals : ndarray of float
             Length of the longest path to each input of a register, ps.
         """
-        delay, edges = self.wire_delays(), self._edges
+        delay, edges = self.wire_delays(places), self._edges
         steps = edges[:, 2] + delay[edges[:, 3]]
         arrival = self._start.copy()
         for level in self._levels:

@@ -1,8 +1,7 @@
 """Lattice ECP5: yosys, nextpnr-ecp5, ecppack."""
 
 from systolith_boards.hierarchy import CellTable
-from systolith_boards.placement.block_placement import BLOCK_COLUMNS
-from systolith_boards.placement.passes import PlacementPasses
+from systolith_boards.placement.block_sites import BLOCK_COLUMNS
 from systolith_boards.toolchains.toolchain import Toolchain
 from systolith_boards.tools import Tool
 
@@ -45,6 +44,8 @@ class Ecp5Toolchain(Toolchain):
         if job.single_run or "ALU54B" in job.cells or job.board.device not in BLOCK_COLUMNS:
             super().place_and_route(job)
         else:
+            from systolith_boards.placement.passes import PlacementPasses  # with a compiler that takes a second to import
+
             PlacementPasses(job, self._common(job)).run(self._results(job))
 
     def _common(self, job):
