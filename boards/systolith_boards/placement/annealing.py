@@ -37,6 +37,8 @@ Occupation = namedtuple("Occupation", ("cells", "exists", "blocks"))
 _MOST_MOVED = 512  # cells in one move
 _CLOSE = 2  # tiles between cells of a cluster
 _MOST_GROUPS = 6  # in a cluster
+_BLOCK_REACH = (18, 24)  # columns and rows to the neighbours of any site for a block
+_DRAWS = 30
 
 
 @njit(cache=True)
@@ -276,6 +278,18 @@ def _pull(circuit, layout, group, weight, threshold):
     return True, to_x / total, to_y / total
 
 
+@njit(cache=True)
+def _draw_site(circuit, layout, cell, reach):
+    """Draw a site for a block that is in reach, or at least in the same or the next row of such sites."""
+    reach_x, reach_y = max(reach, _BLOCK_REACH[0]), max(reach, _BLOCK_REACH[1])
+    site = 0
+    for _ in range(_DRAWS):
+        site = circuit.first_site[cell] + np.random.randint(circuit.site_count[cell])
+        if abs(circuit.site_x[site] - layout.x[cell]) <= reach_x and abs(circuit.site_y[site] - layout.y[cell]) <= reach_y:
+            break
+    return site
+
+
 @njit(cache=True, nogil=True)
 def anneal(circuit, layout, occupation, candidates, moves, heat, reach, weight, limit, excess, threshold, seed):
     """Try so many moves of groups; return the share that was accepted.
@@ -331,7 +345,7 @@ def anneal(circuit, layout, occupation, candidates, moves, heat, reach, weight, 
             size = 2 + np.random.randint(_MOST_GROUPS - 1)
             count = _plan_cluster(circuit, layout, occupation, group, dx, dy, weight, threshold, moved, target, cluster[:size])
         elif is_block:
-            site = circuit.first_site[first] + np.random.randint(circuit.site_count[first])
+            site = _draw_site(circuit, layout, first, reach)
             count = _plan_block(circuit, layout, occupation, first, site, moved, target)
         elif dx == 0 and dy == 0 and slot < 0:
             count = 0

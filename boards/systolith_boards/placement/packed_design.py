@@ -78,6 +78,10 @@ class PackedDesign:
         """Return the nets at each port."""
         return self._cells[self.names[cell]]["connections"]
 
+    def net_name(self, net: int) -> str:
+        """Return the name of a net."""
+        return next((name for name, values in self._module["netnames"].items() if net in values["bits"]), "")
+
     def parameter(self, cell: int, name: str) -> str:
         """Return a parameter as text, empty if it is not set."""
         return self._cells[self.names[cell]]["parameters"].get(name, "").strip()

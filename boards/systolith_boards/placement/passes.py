@@ -5,6 +5,7 @@ from pathlib import Path
 from systolith_boards.placement.job import PlacementJob
 from systolith_boards.placement.packed_design import PackedDesign
 from systolith_boards.placement.refinement import refine
+from systolith_boards.placement.routed_timing import correct_report
 
 __all__ = ["PlacementPasses"]
 
@@ -12,7 +13,7 @@ _PLACED, _REFINED = 0.45, 0.58  # fractions of the progress, between synthesis a
 
 
 class PlacementPasses:
-    """Place, find better places, route.
+    """Place, find better places, route, correct the report.
 
     Parameters
     ----------
@@ -24,15 +25,18 @@ class PlacementPasses:
     def __init__(self, job: PlacementJob, common: list[str]):
         self._job = job
         self._common = common
-        self._placed, self._sdf = (f"{name}_{job.seed}" for name in ("placed.json", "placed.sdf"))
+        self._placed, self._sdf, self._routed_sdf = (
+            f"{name}_{job.seed}" for name in ("placed.json", "placed.sdf", "routed.sdf"))
 
     def run(self, results: list[str]) -> None:
         """Run all passes; ``results`` are the arguments of the last run, which routes."""
         job = self._job
         job.run([*self._common, "--json", job.netlist, "--placer", "static", "--no-route", "--write", self._placed,
                  "--sdf", self._sdf], job.progress)
-        self._refine()
-        job.run([*self._common, "--json", self._placed, "--no-pack", "--no-place", *results], self._routing)
+        design = self._refine()
+        job.run([*self._common, "--json", self._placed, "--no-pack", "--no-place", "--sdf", self._routed_sdf, *results],
+                self._routing)
+        correct_report(design, *(self._path(name) for name in (self._sdf, self._routed_sdf, job.report)))
 
     def _refine(self):
         job = self._job
@@ -43,6 +47,7 @@ class PlacementPasses:
         design = PackedDesign(self._path(self._placed))
         refine(design, self._path(self._sdf), job.board.device, job.seed, tell)
         design.write(self._path(self._placed))
+        return design
 
     def _routing(self, message, fraction):
         self._job.progress(message.replace("placement: packing", "routing: reading the places"), fraction)

@@ -71,6 +71,7 @@ class TimingModel:
                 self.wire[sink] = len(drivers)
                 drivers.append(driver[0])
                 nodes.append(self._node[driver])
+        self._driver_pins = list(design.drivers.values())
         sinks = [cell for cell, _ in self.wire]
         self._wire_node, self.drivers, self.sinks = (np.array(column, dtype=np.int64) for column in (nodes, drivers, sinks))
 
@@ -124,21 +125,27 @@ class TimingModel:
         return np.where(self.fixed >= 0, self.fixed, self.base + self.distances[dx, dy])
 
     def analyse(self, places=None) -> tuple[np.ndarray, np.ndarray]:
-        """Follow all paths; places as in :meth:`wire_delays`.
+        """Follow all paths, with the delays of :meth:`wire_delays`; results as of :meth:`follow`."""
+        return self.follow(self.wire_delays(places))
+
+    def follow(self, delays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Follow all paths.
+
+        Parameters
+        ----------
+        delays : ndarray of float, shape (wires,)
 
         Returns
         -------
         slack : ndarray of float, shape (wires,)
             How much later a signal could come through each wire without a path longer than the longest, ps.
-        arrivals : ndarray of float
+        arrivals : ndarray of float, shape (ends,)
             Length of the longest path to each input of a register, ps.
         """
-        delay, edges = self.wire_delays(places), self._edges
-        steps = edges[:, 2] + delay[edges[:, 3]]
-        arrival = self._start.copy()
-        for level in self._levels:
-            np.maximum.at(arrival, edges[level, 1], arrival[edges[level, 0]] + steps[level])
-        last = self._ends[:, 1] + delay[self._ends[:, 2]]
+        edges = self._edges
+        steps = edges[:, 2] + delays[edges[:, 3]]
+        arrival = self._arrival(steps)
+        last = self._ends[:, 1] + delays[self._ends[:, 2]]
         arrivals = arrival[self._ends[:, 0]] + last
         required = np.full(len(arrival), _NEVER)
         np.minimum.at(required, self._ends[:, 0], arrivals.max() - last)
@@ -148,6 +155,51 @@ class TimingModel:
         np.minimum.at(slack, self._ends[:, 2], arrivals.max() - arrivals)
         np.minimum.at(slack, edges[:, 3], required[edges[:, 1]] - steps - arrival[edges[:, 0]])
         return slack, arrivals
+
+    def _arrival(self, steps):
+        """When the last change arrives at each output, ps."""
+        arrival = self._start.copy()
+        for level in self._levels:
+            np.maximum.at(arrival, self._edges[level, 1], arrival[self._edges[level, 0]] + steps[level])
+        return arrival
+
+    def driver_pin(self, wire: int) -> tuple[int, str]:
+        """Cell and port that drive a wire."""
+        return self._driver_pins[self._wire_node[wire]]
+
+    @property
+    def ends(self) -> np.ndarray:
+        """The wire to each input of a register, in the order of the arrivals."""
+        return self._ends[:, 2]
+
+    def path_to(self, end: int, delays: np.ndarray) -> tuple[list[tuple[int, float]], float]:
+        """Follow the longest path to an input of a register back.
+
+        Parameters
+        ----------
+        end : int
+            Number of the input in the order of the arrivals.
+        delays : ndarray of float, shape (wires,)
+
+        Returns
+        -------
+        steps : list of (int, float)
+            Each wire on the way, and the delay of the cell before it, ps; that of the first is from clock to output.
+        setup : float
+            ps
+        """
+        edges = self._edges
+        steps = edges[:, 2] + delays[edges[:, 3]]
+        arrival = self._arrival(steps)
+        node, setup, wire = self._ends[end].tolist()
+        path = []
+        while True:
+            into = np.nonzero(edges[:, 1] == node)[0]
+            latest = max(into.tolist(), key=lambda edge: arrival[edges[edge, 0]] + steps[edge], default=None)
+            if latest is None or arrival[edges[latest, 0]] + steps[latest] < self._start[node]:
+                return [(wire, float(self._start[node])), *reversed(path)], setup
+            path.append((wire, float(edges[latest, 2])))
+            node, wire = int(edges[latest, 0]), int(edges[latest, 3])
 
 
 def _read_sdf(path, design):
