@@ -28,6 +28,7 @@ from systolith_boards.placement.logic_tiles import LogicTiles
 from systolith_boards.placement.packed_design import COMB, FF, RAMW, PackedDesign
 from systolith_boards.placement.refinement import refine
 from systolith_boards.placement.replication import replicate_flipflops
+from systolith_boards.placement.routed_timing import correct_report
 from systolith_boards.placement.timing_model import TimingModel
 from systolith_boards.toolchains import TOOLCHAINS
 from systolith_boards.tools import YOSYS, run_tool
@@ -408,3 +409,52 @@ def test_a_design_that_is_read_again_is_the_same(tmp_path):
     nextpnr("--json", "again.json", "--no-pack", "--no-place", "--textcfg", "again.config")
     whole, again = (settings_of((tmp_path / f"{name}.config").read_text()) for name in ("whole", "again"))
     assert whole == again and sum(whole.values()) > 500
+
+
+COUNTER = """
+module top(input clk, input [31:0] a, output reg [31:0] q);
+  reg [31:0] b;
+  always @(posedge clk) begin b <= a; q <= q + b; end
+endmodule
+"""
+
+
+def test_carry_chains_are_timed_right_when_read_again(tmp_path):
+    """Our timing is that of nextpnr to the picosecond, but for what it forgets: which half of a CCU2C a cell is."""
+    (tmp_path / "design.v").write_text(COUNTER)
+    run_tool(YOSYS, ["-p", "read_verilog design.v; synth_ecp5 -top top -json netlist.json"], folder=tmp_path, log="yosys.log")
+    board = BOARDS["ulx3s-85f"]
+    common = ["--25k", "--package", board.package, "--speed", "6", "--lpf-allow-unconstrained", "--router", "router1",
+              "--timing-allow-fail", "--seed", "1"]
+
+    def nextpnr(*arguments):
+        run_tool(TOOLCHAINS["ecp5"].nextpnr, [*common, *arguments], folder=tmp_path, log="nextpnr.log")
+
+    place = ["--json", "netlist.json", "--placer", "static"]
+    nextpnr(*place, "--report", "whole.json", "--sdf", "whole.sdf", "--detailed-timing-report")
+    nextpnr(*place, "--no-route", "--write", "placed.json", "--sdf", "placed.sdf")
+    design = PackedDesign(tmp_path / "placed.json")
+    design.write(tmp_path / "placed.json")
+    nextpnr("--json", "placed.json", "--no-pack", "--no-place", "--report", "again.json", "--sdf", "again.sdf",
+            "--detailed-timing-report")
+
+    def timed(cells, routed, report):
+        """Clock by nextpnr and by us, MHz, and what our report says."""
+        (before,) = json.loads((tmp_path / report).read_text())["fmax"].values()
+        (tmp_path / "corrected.json").write_text((tmp_path / report).read_text())
+        longest = correct_report(design, tmp_path / cells, tmp_path / routed, tmp_path / "corrected.json")
+        after = json.loads((tmp_path / "corrected.json").read_text())
+        (clock,) = after["fmax"].values()
+        assert clock["achieved"] == pytest.approx(1e6 / longest)
+        (path_of,) = [path for path in after["critical_paths"] if path["from"] == path["to"]]
+        assert sum(step["delay"] for step in path_of["path"]) == pytest.approx(longest / 1000)
+        ends = [max(end["delay"]) for net in after["detailed_net_timings"] for end in net["endpoints"]
+                if net["event"] == end["event"] == path_of["from"]]
+        assert max(ends) == pytest.approx(longest / 1000)
+        return before["achieved"], clock["achieved"]
+
+    for cells, routed, report in (("whole.sdf", "whole.sdf", "whole.json"), ("again.sdf", "again.sdf", "again.json")):
+        by_nextpnr, ours = timed(cells, routed, report)
+        assert ours == pytest.approx(by_nextpnr, rel=1e-6)
+    by_nextpnr, ours = timed("placed.sdf", "again.sdf", "again.json")
+    assert 900 < 1e6 / by_nextpnr - 1e6 / ours < 1200  # about 15 times 71 ps

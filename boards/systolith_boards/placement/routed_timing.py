@@ -17,10 +17,10 @@ _WIRE = re.compile(r"\(INTERCONNECT \S+ (\S+)/(\S+?) \(\S*?:\S*?:(\d+)\)")
 def correct_report(design: PackedDesign, cells: Path, routed: Path, report: Path) -> float:
     """Time a design with the carry chains as they are, and put that into nextpnr's report.
 
-    Two bits of a carry chain (CCU2C) are two cells. The carry takes 71 ps through the first and none through the second (speed
-    grade 6). nextpnr tells the second from the first by a relation that it keeps from packing and does not write to its files: in
-    a design that it has read it takes all for first ones, and a carry over 32 bits comes out 1.1 ns too late. So the delays of
-    cells are taken from before, those of wires from the routed design, all as nextpnr wrote them.
+    Two bits of a carry chain (CCU2C) are two cells. The carry takes 71 ps through the first and none through the second
+    (speed grade 6). nextpnr tells the second from the first by a relation that it keeps from packing and does not write to its
+    files: in a design that it has read it takes all for first ones, and a carry over 32 bits comes out 1.1 ns too late. So the
+    delays of cells are taken from before, those of wires from the routed design, all as nextpnr wrote them.
 
     Nothing is changed where there are several clocks.
 
