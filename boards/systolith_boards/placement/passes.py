@@ -9,7 +9,9 @@ from systolith_boards.placement.routed_timing import correct_report
 
 __all__ = ["PlacementPasses"]
 
-_PLACED, _REFINED = 0.45, 0.58  # fractions of the progress, between synthesis and routing
+# Fractions of the progress: nextpnr tells the first, as of a run that also routes; what follows comes before its routing.
+_BEGINS, _PLACED = 0.3, 0.56
+_ANNEALING, _ROUTING = 0.42, 0.58
 
 
 class PlacementPasses:
@@ -32,7 +34,7 @@ class PlacementPasses:
         """Run all passes; ``results`` are the arguments of the last run, which routes."""
         job = self._job
         job.run([*self._common, "--json", job.netlist, "--placer", "static", "--no-route", "--write", self._placed,
-                 "--sdf", self._sdf], job.progress)
+                 "--sdf", self._sdf], self._placing)
         design = self._refine()
         job.run([*self._common, "--json", self._placed, "--no-pack", "--no-place", "--sdf", self._routed_sdf, *results],
                 self._routing)
@@ -42,12 +44,16 @@ class PlacementPasses:
         job = self._job
 
         def tell(done):
-            job.progress(f"placement: better places {100 * done:.0f} %", _PLACED + (_REFINED - _PLACED) * done)
+            job.progress(f"placement: better places {100 * done:.0f} %", _ANNEALING + (_ROUTING - _ANNEALING) * done)
 
         design = PackedDesign(self._path(self._placed))
         refine(design, self._path(self._sdf), job.board.device, job.seed, tell)
         design.write(self._path(self._placed))
         return design
+
+    def _placing(self, message, fraction):
+        done = min(max(fraction - _BEGINS, 0) / (_PLACED - _BEGINS), 1)
+        self._job.progress(message, _BEGINS + (_ANNEALING - _BEGINS) * done)
 
     def _routing(self, message, fraction):
         self._job.progress(message.replace("placement: packing", "routing: reading the places"), fraction)
