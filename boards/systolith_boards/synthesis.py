@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shutil
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -188,7 +190,7 @@ class _Flow:
         results.mkdir()
         # Tools see no folder but the one they run in, so all files of all seeds are in one.
         log, report, routed, packed = (f"{name}_{seed}" for name in ("nextpnr.log", "timing.json", "routed", "bitstream"))
-        usage = {"yosys": yosys_usage, "nextpnr": self._place_and_route(folder, seed, log, report, routed, netlist, progress)}
+        usage = {"yosys": yosys_usage, **self._place_and_route(folder, seed, log, report, routed, netlist, progress)}
         if self.constraints is not None:
             progress("packing the bitstream", 0.97)
             usage["packer"] = run_tool(
@@ -203,7 +205,7 @@ class _Flow:
         return results
 
     def _place_and_route(self, folder, seed, log, report, routed, netlist, progress):
-        """Place and route; return the usage of all runs of nextpnr together."""
+        """Place and route; return the usage of all runs of nextpnr together, and of what is done between them."""
         pins = self.constraints
         if pins is None:
             pins = self.toolchain.harness_constraints(self.board)
@@ -211,6 +213,7 @@ class _Flow:
         if pins is not None:
             (folder / pins_file).write_text(pins)
         usages = []
+        begin, begin_cpu = time.monotonic(), time.thread_time()
 
         def run(arguments, progress):
             usages.append(self._run_nextpnr(folder, [*arguments, "--seed", str(seed)], log, progress))
@@ -219,9 +222,15 @@ class _Flow:
             board=self.board, folder=folder, netlist=_NETLIST, routed=routed, report=report, frequency_mhz=self.frequency_mhz,
             constraints=None if pins is None else pins_file, cells=netlist.types,
             single_run=self.quick or netlist.has_places, seed=seed, run=run, progress=progress))
-        return Usage(seconds=round(sum(usage.seconds for usage in usages), 1),
+        runs = Usage(seconds=round(sum(usage.seconds for usage in usages), 1),
                      cpu_seconds=round(sum(usage.cpu_seconds for usage in usages), 1),
                      memory_mb=max(usage.memory_mb for usage in usages))
+        if len(usages) == 1:
+            return {"nextpnr": runs}
+        between = Usage(seconds=round(time.monotonic() - begin - runs.seconds, 1),
+                        cpu_seconds=round(time.thread_time() - begin_cpu, 1),
+                        memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        return {"nextpnr": runs, "annealing": between}
 
     def _run_nextpnr(self, folder, arguments, log, progress):
         """Run nextpnr once; its log is appended to that of the runs before."""
