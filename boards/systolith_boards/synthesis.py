@@ -86,7 +86,7 @@ def synthesise(
     cached_only : bool
         Run no tool.
     quick : bool
-        Leave it at what nextpnr does in one run, where the family has more: half the time and a lower clock.
+        Leave it at what nextpnr does in one run, where the family has more: less than half the time and a lower clock.
 
     Returns
     -------

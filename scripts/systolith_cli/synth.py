@@ -75,7 +75,7 @@ def synth(
     seed: SeedOption = 1,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Seeds of placement to try; the best is kept.")] = 1,
     quick: Annotated[bool, typer.Option(
-        "--quick", help="One run of nextpnr on the ECP5 too: half the time, a lower clock.")] = False,
+        "--quick", help="One run of nextpnr on the ECP5 too: less than half the time, a lower clock.")] = False,
     json: JsonOption = None,
 ) -> None:
     """Synthesise with open tools: area by module, clock, critical path, and a bitstream for the board.
