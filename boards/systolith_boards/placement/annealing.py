@@ -8,7 +8,9 @@ from numba import njit
 
 from systolith_boards.placement.logic_tiles import SLOTS
 
-__all__ = ["BLOCK", "FLIPFLOP", "FOLLOWER", "LUT", "Circuit", "Layout", "Occupation", "anneal", "half_perimeters", "is_legal"]
+__all__ = [
+    "BLOCK", "FLIPFLOP", "FOLLOWER", "LUT", "Circuit", "Layout", "Occupation", "Weights", "anneal", "half_perimeters", "is_legal",
+]
 
 LUT, FLIPFLOP, BLOCK, FOLLOWER = 0, 1, 2, 3
 """Kinds of cells that move. A follower has no place of its own: the write port of a distributed RAM."""
@@ -34,6 +36,16 @@ Layout = namedtuple("Layout", ("x", "y", "slot"))
 Occupation = namedtuple("Occupation", ("cells", "exists", "blocks"))
 """Cells by row, column, slot and kind, -1 where there is none; tiles with logic; blocks by site, -1 where there is none."""
 
+Weights = namedtuple("Weights", ("weight", "limit", "excess", "threshold"))
+"""What a wire costs: for each ps; how much more (``excess``) from which delay on (``limit``), tiles per ps. From which weight
+on a wire is critical: the other ends of such wires show where to move."""
+
+_Costs = namedtuple("_Costs", (
+    "length", "cost",  # of each net and wire, now
+    "new_length", "new_cost",  # of those that a move changes, if it is made,
+    "nets", "wires",  # which are these,
+    "net_stamp", "wire_stamp",  # by the number of the move that each was seen in last
+))
 _MOST_MOVED = 512  # cells in one move
 _CLOSE = 2  # tiles between cells of a cluster
 _MOST_GROUPS = 6  # in a cluster
@@ -88,13 +100,13 @@ def half_perimeters(circuit, layout):
 
 
 @njit(cache=True)
-def _wire_cost(circuit, layout, wire, weight, limit, excess):
+def _wire_cost(circuit, layout, wire, weights):
     delay = circuit.fixed[wire]
     if delay < 0:
         driver, sink = circuit.driver[wire], circuit.sink[wire]
         delay = circuit.base[wire] + circuit.distance[abs(layout.x[driver] - layout.x[sink]),
                                                       abs(layout.y[driver] - layout.y[sink])]
-    return weight[wire] * delay + excess * max(delay - limit[wire], 0.0)
+    return weights.weight[wire] * delay + weights.excess * max(delay - weights.limit[wire], 0.0)
 
 
 @njit(cache=True)
@@ -290,8 +302,71 @@ def _draw_site(circuit, layout, cell, reach):
     return site
 
 
+@njit(cache=True)
+def _plan_move(circuit, layout, occupation, group, number, reach, weights, moved, target, cluster):
+    """Draw a move of a group; return how many cells it moves, 0 if it is not possible."""
+    first = circuit.member[circuit.first_member[group]]
+    is_block = circuit.kind[first] == BLOCK
+    slot = np.random.randint(SLOTS) if circuit.loose[group] else -1
+    dx, dy = np.random.randint(-reach, reach + 1), np.random.randint(-reach, reach + 1)
+    pulled = False
+    if number % 2 and not is_block:
+        pulled, to_x, to_y = _pull(circuit, layout, group, weights.weight, weights.threshold)
+        if pulled:
+            part = np.random.random() ** 0.5
+            dx = int(round(to_x * part)) + np.random.randint(-2, 3)
+            dy = int(round(to_y * part)) + np.random.randint(-2, 3)
+    if number % 4 == 1 and pulled:
+        size = 2 + np.random.randint(_MOST_GROUPS - 1)
+        return _plan_cluster(
+            circuit, layout, occupation, group, dx, dy, weights.weight, weights.threshold, moved, target, cluster[:size])
+    if is_block:
+        site = _draw_site(circuit, layout, first, reach)
+        return _plan_block(circuit, layout, occupation, first, site, moved, target)
+    if dx == 0 and dy == 0 and slot < 0:
+        return 0
+    return _plan(circuit, layout, occupation, group, dx, dy, slot, moved, target, 0)
+
+
+@njit(cache=True)
+def _measure(circuit, layout, moved, count, number, weights, costs):
+    """Measure the nets and wires of the moved cells; return how much the cost grows, and how many nets and wires it was."""
+    growth, nets, wires = 0.0, 0, 0
+    for index in range(count):
+        cell = moved[index]
+        for at in range(circuit.first_net[cell], circuit.first_net[cell + 1]):
+            net = circuit.net_of[at]
+            if costs.net_stamp[net] != number:
+                costs.net_stamp[net] = number
+                costs.nets[nets] = net
+                costs.new_length[nets] = _half_perimeter(circuit, layout, net)
+                growth += costs.new_length[nets] - costs.length[net]
+                nets += 1
+        for at in range(circuit.first_wire[cell], circuit.first_wire[cell + 1]):
+            wire = circuit.wire_of[at]
+            if costs.wire_stamp[wire] != number:
+                costs.wire_stamp[wire] = number
+                costs.wires[wires] = wire
+                costs.new_cost[wires] = _wire_cost(circuit, layout, wire, weights)
+                growth += costs.new_cost[wires] - costs.cost[wire]
+                wires += 1
+    return growth, nets, wires
+
+
+@njit(cache=True)
+def _costs_of(circuit, layout, weights):
+    nets, wires = circuit.first_pin.size - 1, circuit.driver.size
+    cost = np.empty(wires)
+    for wire in range(wires):
+        cost[wire] = _wire_cost(circuit, layout, wire, weights)
+    return _Costs(
+        half_perimeters(circuit, layout), cost, np.empty(nets, dtype=np.int32), np.empty(wires),
+        np.empty(nets, dtype=np.int32), np.empty(wires, dtype=np.int32),
+        np.full(nets, -1, dtype=np.int64), np.full(wires, -1, dtype=np.int64))
+
+
 @njit(cache=True, nogil=True)
-def anneal(circuit, layout, occupation, candidates, moves, heat, reach, weight, limit, excess, threshold, seed):
+def anneal(circuit, layout, occupation, candidates, moves, heat, reach, weights, seed):
     """Try so many moves of groups; return the share that was accepted.
 
     Parameters
@@ -307,82 +382,31 @@ def anneal(circuit, layout, occupation, candidates, moves, heat, reach, weight, 
         What a cost may grow, now and then, tiles of wire.
     reach : int
         Farthest move, tiles.
-    weight, limit : ndarray of float, shape (wires,)
-        Cost of a wire for each ps; delay from which it costs ``excess`` more.
-    excess : float
-        Tiles per ps.
-    threshold : float
-        Weight of the wires whose other ends show where to move.
+    weights : Weights
     seed : int
     """
     np.random.seed(seed)
-    nets, wires = circuit.first_pin.size - 1, circuit.driver.size
-    length = half_perimeters(circuit, layout)
-    cost = np.empty(wires)
-    for wire in range(wires):
-        cost[wire] = _wire_cost(circuit, layout, wire, weight, limit, excess)
+    costs = _costs_of(circuit, layout, weights)
     moved, target = np.empty(_MOST_MOVED, dtype=np.int32), np.empty((_MOST_MOVED, 3), dtype=np.int32)
     stamp = np.full(circuit.kind.size, -1, dtype=np.int64)
-    net_stamp, wire_stamp = np.full(nets, -1, dtype=np.int64), np.full(wires, -1, dtype=np.int64)
-    net_list, wire_list = np.empty(nets, dtype=np.int32), np.empty(wires, dtype=np.int32)
-    new_length, new_cost = np.empty(nets, dtype=np.int32), np.empty(wires)
     cluster = np.empty(_MOST_GROUPS, dtype=np.int32)
     accepted = 0
-    for move in range(moves):
+    for number in range(moves):
         group = candidates[np.random.randint(candidates.size)]
-        first = circuit.member[circuit.first_member[group]]
-        is_block = circuit.kind[first] == BLOCK
-        slot = np.random.randint(SLOTS) if circuit.loose[group] else -1
-        dx, dy = np.random.randint(-reach, reach + 1), np.random.randint(-reach, reach + 1)
-        pulled = False
-        if move % 2 and not is_block:
-            pulled, to_x, to_y = _pull(circuit, layout, group, weight, threshold)
-            if pulled:
-                part = np.random.random() ** 0.5
-                dx = int(round(to_x * part)) + np.random.randint(-2, 3)
-                dy = int(round(to_y * part)) + np.random.randint(-2, 3)
-        if move % 4 == 1 and pulled:
-            size = 2 + np.random.randint(_MOST_GROUPS - 1)
-            count = _plan_cluster(circuit, layout, occupation, group, dx, dy, weight, threshold, moved, target, cluster[:size])
-        elif is_block:
-            site = _draw_site(circuit, layout, first, reach)
-            count = _plan_block(circuit, layout, occupation, first, site, moved, target)
-        elif dx == 0 and dy == 0 and slot < 0:
-            count = 0
-        else:
-            count = _plan(circuit, layout, occupation, group, dx, dy, slot, moved, target, 0)
-        if count == 0 or _has_conflict(moved, count, stamp, move):
+        count = _plan_move(circuit, layout, occupation, group, number, reach, weights, moved, target, cluster)
+        if count == 0 or _has_conflict(moved, count, stamp, number):
             continue
         _exchange(circuit, layout, occupation, moved, target, count)
-        keep = is_block or _all_legal(circuit, layout, occupation, moved, target, count)
+        keep = circuit.kind[moved[0]] == BLOCK or _all_legal(circuit, layout, occupation, moved, target, count)
         if keep:
-            growth = 0.0
-            net_count = wire_count = 0
-            for index in range(count):
-                cell = moved[index]
-                for at in range(circuit.first_net[cell], circuit.first_net[cell + 1]):
-                    net = circuit.net_of[at]
-                    if net_stamp[net] != move:
-                        net_stamp[net] = move
-                        net_list[net_count] = net
-                        new_length[net_count] = _half_perimeter(circuit, layout, net)
-                        growth += new_length[net_count] - length[net]
-                        net_count += 1
-                for at in range(circuit.first_wire[cell], circuit.first_wire[cell + 1]):
-                    wire = circuit.wire_of[at]
-                    if wire_stamp[wire] != move:
-                        wire_stamp[wire] = move
-                        wire_list[wire_count] = wire
-                        new_cost[wire_count] = _wire_cost(circuit, layout, wire, weight, limit, excess)
-                        growth += new_cost[wire_count] - cost[wire]
-                        wire_count += 1
+            growth, nets, wires = _measure(circuit, layout, moved, count, number, weights, costs)
             keep = growth <= 0 or np.random.random() < math.exp(-growth / heat)
-            if keep:
-                accepted += 1
-                for index in range(net_count):
-                    length[net_list[index]] = new_length[index]
-                for index in range(wire_count):
-                    cost[wire_list[index]] = new_cost[index]
-        if not keep:
+        if keep:
+            accepted += 1
+            for index in range(nets):
+                costs.length[costs.nets[index]] = costs.new_length[index]
+            for index in range(wires):
+                costs.cost[costs.wires[index]] = costs.new_cost[index]
+        else:
             _exchange(circuit, layout, occupation, moved, target, count)
     return accepted / max(moves, 1)

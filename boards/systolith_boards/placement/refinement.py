@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from systolith_boards.placement.annealing import Layout, anneal, half_perimeters
+from systolith_boards.placement.annealing import Layout, Weights, anneal, half_perimeters
 from systolith_boards.placement.circuit import build_circuit, occupy, read_layout, write_layout
 from systolith_boards.placement.logic_tiles import LogicTiles
 from systolith_boards.placement.packed_design import PackedDesign
@@ -92,6 +92,6 @@ class _Annealing:
         weight = np.clip(1 - slack / longest, 0, 1) ** power
         scale = half_perimeters(self._circuit, self._layout).sum() / (weight * delays).sum()
         spare = np.maximum(slack - _RESERVE * longest, 0) / 2
+        weights = Weights(weight * scale, delays + spare, scale, _CRITICAL**power * scale)
         anneal(self._circuit, self._layout, self._occupation, self._groups, _MOVES * len(self._groups),
-               heat=_HEAT * warmth**2 + _COLD, reach=max(_SHORTEST_REACH, int(_REACH * warmth)), weight=weight * scale,
-               limit=delays + spare, excess=scale, threshold=_CRITICAL**power * scale, seed=self._seed * _PASSES + number)
+               _HEAT * warmth**2 + _COLD, max(_SHORTEST_REACH, int(_REACH * warmth)), weights, self._seed * _PASSES + number)
