@@ -9,7 +9,8 @@ from numba import njit
 from systolith_boards.placement.logic_tiles import SLOTS
 
 __all__ = [
-    "BLOCK", "FLIPFLOP", "FOLLOWER", "LUT", "Circuit", "Layout", "Occupation", "Weights", "anneal", "half_perimeters", "is_legal",
+    "BLOCK", "FLIPFLOP", "FOLLOWER", "LUT", "Circuit", "Layout", "Occupation", "Weights", "anneal", "half_perimeters",
+    "is_legal",
 ]
 
 LUT, FLIPFLOP, BLOCK, FOLLOWER = 0, 1, 2, 3
