@@ -211,7 +211,7 @@ def test_longest_path(tmp_path):
     delays = model.wire_delays()[wires]
     assert arrivals.max() == pytest.approx(CLOCK_TO_OUTPUT + 2 * LUT_DELAY + SETUP + delays.sum())
     assert slack[wires] == pytest.approx([0, 0, 0])
-    assert delays[0] < delays[1] and delays[2] == model.delay(wires[2], -9, 1)
+    assert delays[0] < delays[1] and delays[2] == model.distance_delay(-9, 1)
 
 
 @settings(max_examples=20, deadline=None)

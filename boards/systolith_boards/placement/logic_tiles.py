@@ -66,10 +66,6 @@ class LogicTiles:
     def _slots(self, cell, tile):
         return (self._luts if self._design.types[cell] == COMB else self._flipflops)[tile]
 
-    def free(self, cell: int, tile: tuple[int, int], slot: int) -> bool:
-        """Tell whether nothing of the kind of the cell is there."""
-        return self._slots(cell, tile)[slot] is None
-
     def admits_copy(self, flipflop: int, tile: tuple[int, int], slot: int) -> bool:
         """Tell whether a flip-flop with the controls of this one, and its input at M, may be there."""
         lut, flipflops = self._luts[tile][slot], self._flipflops[tile]

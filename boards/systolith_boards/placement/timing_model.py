@@ -98,7 +98,6 @@ class TimingModel:
         self.fixed[self.fixed > 0] *= scale
         in_logic = np.array([kind in (COMB, FF) for kind in design.types])
         self.base = _BLOCK_END * scale * (2.0 - in_logic[self.drivers] - in_logic[self.sinks])
-        self._fixed_list, self._base_list = self.fixed.tolist(), self.base.tolist()
         self._table = [[self._compute_distance(dx, dy) for dy in range(_LARGEST)] for dx in range(_LARGEST)]
         self.distances = np.array(self._table)
 
@@ -111,11 +110,6 @@ class TimingModel:
     def distance_delay(self, dx: int, dy: int) -> float:
         """Delay of a wire in the logic that goes so many columns and rows, ps."""
         return self._table[abs(dx)][abs(dy)]
-
-    def delay(self, wire: int, dx: int, dy: int) -> float:
-        """Delay of a wire if it went so many columns and rows, ps."""
-        fixed = self._fixed_list[wire]
-        return fixed if fixed >= 0 else self._base_list[wire] + self._table[abs(dx)][abs(dy)]
 
     def wire_delays(self, places=None) -> np.ndarray:
         """Delay of each wire, ps, with the places of the design or others (``x`` and ``y`` of each cell)."""
