@@ -124,6 +124,8 @@ def _plan(circuit, layout, occupation, group, dx, dy, slot, moved, target, count
         there = here if slot < 0 else slot
         if to_x < 0 or to_y < 0 or to_y >= cells.shape[0] or to_x >= cells.shape[1] or not occupation.exists[to_y, to_x]:
             return 0
+        if count + 4 > _MOST_MOVED:
+            return 0
         kind = circuit.kind[cell]
         if kind == FOLLOWER:
             moved[count] = cell
@@ -142,8 +144,6 @@ def _plan(circuit, layout, occupation, group, dx, dy, slot, moved, target, count
                 return 0
             if beside >= 0 and circuit.group[beside] == owner:
                 both = True
-        if count + 4 > _MOST_MOVED:
-            return 0
         moved[count] = cell
         target[count, 0], target[count, 1], target[count, 2] = to_x, to_y, there
         count += 1

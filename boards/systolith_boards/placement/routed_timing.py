@@ -63,8 +63,8 @@ def correct_report(design: PackedDesign, cells: Path, routed: Path, report: Path
 
 
 def routed_delays(design: PackedDesign, model: TimingModel, sdf: Path) -> np.ndarray:
-    """Return the delay of each wire of the model in a routed design, ps."""
-    delays = np.maximum(model.fixed, 0.0)
+    """Return the delay of each wire of the model in a routed design, ps; that by distance for one that is not in the file."""
+    delays = model.wire_delays()
     with open(sdf) as lines:
         for line in lines:
             if match := _WIRE.search(line):
