@@ -17,6 +17,7 @@ from systolith_sim.pysim import simulate
 from systolith_spec.commands import COMMANDS
 from systolith_spec.timing import (
     ACTIVATION_READ_LATENCY,
+    MINIMUM_TILE_CYCLES,
     WEIGHT_READ_LATENCY,
     WEIGHT_ROWS,
     compute_cycles,
@@ -189,7 +190,7 @@ def test_throughput_and_latency(rows, cols, vectors):
     if vectors >= tile_cycles(config, 1):
         count = len(bench.requests)
         assert bench.requests == list(range(bench.requests[0], bench.requests[0] + count))
-    if tile_load_cycles(config) >= max(vectors, 4):
+    if tile_load_cycles(config) >= max(vectors, MINIMUM_TILE_CYCLES):
         # The second tile follows the first vector of the first one; from then on every cycle brings a pair of rows.
         seen = bench.weight_reads[tile_load_cycles(config):]
         assert seen == list(range(seen[0], seen[0] + len(seen)))
@@ -201,7 +202,7 @@ def test_other_buffer_latencies(rows, cols, latencies):
     config = small_config(rows, cols)
     activation_latency, weight_latency = latencies
     lead, *_ = weight_lead(config, activation_read_latency=activation_latency, weight_read_latency=weight_latency)
-    assert 1 <= lead < max(tile_load_cycles(config), 4)
+    assert 1 <= lead < max(tile_load_cycles(config), MINIMUM_TILE_CYCLES)
     generator = random.Random(1)
     commands = [random_command(config, generator, vectors=vectors, tiles=3) | {"accumulator": 32 * (index % 4)}
                 for index, vectors in enumerate([1, 2, 9, 4, 7, 1])]

@@ -51,11 +51,11 @@ class AccumulatorReadPort(wiring.PureInterface):
 class AccumulatorBuffer(Component):
     """Two block RAMs of ``accumulator_depth`` entries of ``cols`` 32-bit sums, updated one entry per cycle.
 
-    Dataflow of an update: its address takes a register, the entry is read (two cycles), the sums of the array are added in
-    the next and written in the one after, so the same entry may be updated again ``update_distance`` cycles later. Additions
-    wrap around modulo 2**32. The top bit of an entry index selects the half; updates go to one half while the
-    vector engine reads the other. A read of the half in which an update must read waits; overwriting updates do
-    not read.
+    Dataflow of an update: its address takes a register, the entry is read (two cycles) and takes another register; the sums
+    of the array are added in the next cycle and written in the one after, so the same entry may be updated again
+    ``update_distance`` cycles later. Additions wrap around modulo 2**32. The top bit of an entry index selects the half;
+    updates go to one half while the vector engine reads the other. A read of the half in which an update must read waits;
+    overwriting updates do not read.
 
     A read accepted in the cycle after the one in which ``update_retire`` follows an update, or later, sees it.
 
@@ -72,7 +72,7 @@ class AccumulatorBuffer(Component):
     read : ``In(AccumulatorReadPort.Signature(config))``
     """
 
-    sum_delay = 3
+    sum_delay = ACCUMULATE_CYCLES - 1
     """Cycles from an update to the sums that belong to it."""
     update_latency = ACCUMULATE_CYCLES - 1
     """Cycles from an update to the last in which an accepted read does not see it: both have the same register."""
@@ -103,16 +103,16 @@ class AccumulatorBuffer(Component):
         fetch = self.updates.valid & ~update.overwrite
         m.d.comb += read.ready.eq(~(fetch & (update.entry[-1] == read.entry[-1])))
 
-        # Cycle 0: address. Cycles 1 and 2: read. Cycle 3: add.
-        s3_entry = delay(m, update.entry, 3, name="entry")
+        # Cycle 0: address. Cycles 1 and 2: read. Cycle 3: half. Cycle 4: add.
         s3_overwrite = delay(m, update.overwrite, 3, name="overwrite")
-        s3_valid = delay(m, self.updates.valid, 3, name="valid", reset_less=False)
-        s3_half = s3_entry[-1]
+        s4_entry = delay(m, update.entry, 4, name="entry")
+        s4_valid = delay(m, self.updates.valid, 4, name="valid", reset_less=False)
         words = []
-        s4_sums = Signal(32 * cols, reset_less=True)
-        s4_entry = Signal.like(update.entry, reset_less=True)
-        s4_write = Signal(2)
-        m.d.sync += [s4_entry.eq(s3_entry), s4_write.eq(Mux(s3_valid, Mux(s3_half, 0b10, 0b01), 0))]
+        s4_word = Signal(32 * cols, reset_less=True)
+        s5_sums = Signal(32 * cols, reset_less=True)
+        s5_entry = Signal.like(update.entry, reset_less=True)
+        s5_write = Signal(2)
+        m.d.sync += [s5_entry.eq(s4_entry), s5_write.eq(Mux(s4_valid, Mux(s4_entry[-1], 0b10, 0b01), 0))]
         for half in range(2):
             m.submodules[f"half_{half}"] = ram = block_ram(
                 style=self.config.multiplier_style, width=32 * cols, depth=self.config.accumulator_depth)
@@ -122,17 +122,16 @@ class AccumulatorBuffer(Component):
             m.d.comb += [
                 ram.r_en.eq(1),
                 ram.r_addr.eq(s1_addr),
-                # Cycle 4: write.
-                ram.w_en.eq(s4_write[half]),
-                ram.w_addr.eq(s4_entry[:-1]),
-                ram.w_data.eq(s4_sums),
+                # Cycle 5: write.
+                ram.w_en.eq(s5_write[half]),
+                ram.w_addr.eq(s5_entry[:-1]),
+                ram.w_data.eq(s5_sums),
             ]
             words.append(ram.r_data)
-        s3_word = Signal(32 * cols)
-        m.d.comb += s3_word.eq(Mux(s3_half, words[1], words[0]))
+        s3_half = delay(m, update.entry[-1], 3, name="half")
+        m.d.sync += s4_word.eq(Mux(s3_overwrite, 0, Mux(s3_half, words[1], words[0])))
         for col in range(cols):
-            before = s3_word.word_select(col, 32) & (~s3_overwrite).replicate(32)
-            m.d.sync += s4_sums.word_select(col, 32).eq(before + self.sums[col])
+            m.d.sync += s5_sums.word_select(col, 32).eq(s4_word.word_select(col, 32).as_signed() + self.sums[col])
 
         # Reads: the words of both halves, one of them one cycle later.
         read_half = delay(m, read.entry[-1], 3, name="read_half")

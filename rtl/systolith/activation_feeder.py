@@ -123,7 +123,7 @@ class ActivationFeeder(Component):
             }))
         m.submodules.access = access = WindowAccess(
             lanes=config.rows, address_width=address_width, byte_width=byte_width,
-            claim=lambda addr: activation_claim(config, addr),
+            claim=lambda addr, context: activation_claim(config, addr),
             context_shape=data.StructLayout({
                 "pad": signed(8), "swap": 1, "entry": entry_shape, "overwrite": 1, "update": 1, "final": 1,
                 **({"column": 1, "settle": 1, "line": range(config.line_depth)} if config.depthwise_streams else {}),
@@ -219,12 +219,14 @@ class ActivationFeeder(Component):
         swap = access.payload.context.swap
         accepted, stopped = Signal(), Signal()
         begin = self._tile_may_begin(m, accepted & swap, stopped & ~swap) & self._settled(m, access, accepted)
+        go = ~swap | begin
         m.d.comb += [
-            self.read.valid.eq(access.valid & (~swap | begin)),
+            self.read.valid.eq(access.valid & go),
             self.read.addr.eq(access.payload.addr),
             self.read.claim.eq(access.payload.claim),
             accepted.eq(self.read.valid & self.read.ready),
-            access.ready.eq(accepted),
+            # Without `valid`, which the receiver of this looks at anyway.
+            access.ready.eq(go & self.read.ready),
             self.tile_requested.eq(accepted & swap),
             stopped.eq(access.valid & ~accepted),
         ]
@@ -240,18 +242,25 @@ class ActivationFeeder(Component):
         s1_requested, s1_held, s1_armed = Signal(), Signal(), Signal()
         m.d.sync += [s1_requested.eq(requested), s1_held.eq(held), s1_armed.eq(self.armed)]
         weights_ready = Signal()
-        with m.If(self.armed):
-            m.d.sync += weights_ready.eq(1)
-        with m.Elif(s1_requested & ~s1_armed):
-            m.d.sync += weights_ready.eq(0)
+        next_ready = self.armed | (weights_ready & ~(s1_requested & ~s1_armed))
         # Cycles to wait, without knowledge of the last one; `none` and `one` are registers of their own.
         left = Signal(range(MINIMUM_TILE_CYCLES))
         none, one = Signal(init=1), Signal()
+        next_none, next_one = Signal(), Signal()
+        m.d.comb += [next_none.eq(none), next_one.eq(one)]
         with m.If(s1_requested):
-            m.d.sync += [left.eq(MINIMUM_TILE_CYCLES - 1), none.eq(0), one.eq(MINIMUM_TILE_CYCLES == 2)]
+            m.d.comb += [next_none.eq(0), next_one.eq(MINIMUM_TILE_CYCLES == 2)]
+            m.d.sync += left.eq(MINIMUM_TILE_CYCLES - 1)
         with m.Elif(~none & ~s1_held):
-            m.d.sync += [left.eq(left - 1), none.eq(one), one.eq(left == 2)]
-        return weights_ready & ~s1_requested & (none | (one & ~s1_held))
+            m.d.comb += [next_none.eq(one), next_one.eq(left == 2)]
+            m.d.sync += left.eq(left - 1)
+        # Registers: weights are ready and there are no cycles to wait; weights are ready and there is one.
+        ready_none, ready_one = Signal(), Signal()
+        m.d.sync += [
+            weights_ready.eq(next_ready), none.eq(next_none), one.eq(next_one),
+            ready_none.eq(next_ready & next_none), ready_one.eq(next_ready & next_one),
+        ]
+        return ~s1_requested & (ready_none | (ready_one & ~s1_held))
 
     def _settled(self, m, access, accepted):
         """Whether a tile may begin as far as column mode is concerned; drive what it needs around the array."""

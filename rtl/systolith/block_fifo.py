@@ -2,11 +2,11 @@
 
 from amaranth import *
 from amaranth.lib import stream
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
 from systolith.block_ram import BlockRam, block_ram
+from systolith.head_fifo import HeadFifo
 
 __all__ = ["BlockFifo"]
 
@@ -40,7 +40,7 @@ class BlockFifo(Component):
         If ``depth`` is below 2.
     """
 
-    latency = 1 + BlockRam.read_latency + 2
+    latency = 1 + BlockRam.read_latency + HeadFifo.latency
     """Cycles from an item on ``i`` to the same item on ``o`` when the FIFO is empty."""
 
     def __init__(self, *, shape, depth, style="generic"):
@@ -70,7 +70,7 @@ class BlockFifo(Component):
         m = Module()
         width = Shape.cast(self.shape).width
         m.submodules.ram = ram = block_ram(style=self.style, width=width, depth=self.depth)
-        m.submodules.output = output = SyncFIFOBuffered(width=width, depth=_OUTPUT_DEPTH)
+        m.submodules.output = output = HeadFifo(shape=self.shape, depth=_OUTPUT_DEPTH - 1)
         stored = Signal(range(self.depth + 1))
         credits = Signal(range(_OUTPUT_DEPTH + 1), init=_OUTPUT_DEPTH)
         write_index = Signal(ceil_log2(self.depth))
@@ -101,11 +101,11 @@ class BlockFifo(Component):
             s2_valid.eq(s1_valid),
         ]
         m.d.comb += [
-            output.w_en.eq(s2_valid),
-            output.w_data.eq(ram.r_data),
-            self.o.valid.eq(output.r_rdy),
-            Value.cast(self.o.payload).eq(output.r_data),
-            output.r_en.eq(self.o.ready),
-            taken.eq(output.r_rdy & output.r_en),
+            output.i.valid.eq(s2_valid),
+            Value.cast(output.i.payload).eq(ram.r_data),
+            self.o.valid.eq(output.o.valid),
+            self.o.payload.eq(output.o.payload),
+            output.o.ready.eq(self.o.ready),
+            taken.eq(self.o.valid & self.o.ready),
         ]
         return m

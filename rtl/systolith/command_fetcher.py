@@ -150,11 +150,12 @@ class CommandFetcher(Component):
             s0_plenty.eq(unlimited | (remaining >= burst)),
             s0_some.eq(remaining > 0),
         ]
-        # A register: there is room for the units. `used` comes late.
-        fits = Signal()
+        # Registers: there is room for the units; there would be with one place more. `used`, which gives that, comes late.
+        fits, fits_one_more, s1_used = Signal(), Signal(), Signal()
         next_units = Signal.like(units)
+        next_beats = next_units << unit_beats_log2
         m.d.comb += next_units.eq(units)
-        m.d.sync += fits.eq(Mux(used, room + 1 >= next_units << unit_beats_log2, room >= next_units << unit_beats_log2))
+        m.d.sync += [s1_used.eq(used), fits.eq(room >= next_beats), fits_one_more.eq(room + 1 >= next_beats)]
         with m.FSM() as fsm:
             with m.State("IDLE"), m.If(self.start):
                 m.next = "MEASURE"
@@ -172,7 +173,7 @@ class CommandFetcher(Component):
                 m.d.comb += beats.eq(units << unit_beats_log2)
                 with m.If(discard):
                     m.next = "IDLE"
-                with m.Elif(fits & (~ar.valid | ar.ready)):
+                with m.Elif((fits | (s1_used & fits_one_more)) & (~ar.valid | ar.ready)):
                     m.d.comb += reserved.eq(beats)
                     m.d.sync += [
                         ar.valid.eq(1),

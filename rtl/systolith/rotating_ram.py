@@ -9,6 +9,9 @@ from systolith.rotator import rotate_lanes_down, rotate_lanes_up
 
 __all__ = ["RotatingRam"]
 
+# From so many lanes on, the last step of the rotation is behind a register.
+_LANES_ROTATED_LATE = 4
+
 
 class RotatingRam(Component):
     """Memory of ``rows * lanes`` units with one unaligned read and one unaligned write a cycle.
@@ -17,7 +20,8 @@ class RotatingRam(Component):
     access at address ``a`` touches row ``a // lanes`` in the columns from ``a % lanes`` on and the next row
     (modulo ``rows``) in the columns before it; a rotation puts the columns in the order of the lanes.
 
-    Reads: address register (s1), row increment (s2), RAM with output register (s3, s4), rotation (s5).
+    Reads: address register (s1), row increment (s2), RAM with output register (s3, s4), rotation (s5); with four lanes or
+    more its last step, by one lane, follows behind the register.
     Writes: address register (s1), rotation and row increment (s2), RAM. A write of cycle t is sampled by the
     RAM at the end of cycle t + 2 and so is a read of cycle t, so reads of cycle t + 1 see it. A read and a
     write of the same unit in the same cycle read an undefined unit.
@@ -127,8 +131,14 @@ class RotatingRam(Component):
             offset = delayed
         s5_data = Signal.like(self.r_data, reset_less=True)
         word = Cat(ram.r_data for ram in columns)
-        m.d.sync += s5_data.eq(rotate_lanes_down(word, offset, lanes=self.lanes))
-        m.d.comb += self.r_data.eq(s5_data)
+        if self.lanes < _LANES_ROTATED_LATE:
+            m.d.sync += s5_data.eq(rotate_lanes_down(word, offset, lanes=self.lanes))
+            m.d.comb += self.r_data.eq(s5_data)
+            return
+        s5_odd = Signal(reset_less=True)
+        even = Cat(Const(0, 1), offset[1:])
+        m.d.sync += [s5_data.eq(rotate_lanes_down(word, even, lanes=self.lanes)), s5_odd.eq(offset[0])]
+        m.d.comb += self.r_data.eq(Mux(s5_odd, s5_data.rotate_right(self.lane_width), s5_data))
 
     def _elaborate_write(self, m, columns):
         s1_en = Signal(2)

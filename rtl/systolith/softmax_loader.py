@@ -7,7 +7,7 @@ from amaranth.utils import exact_log2
 from systolith.delay import delay
 from systolith.lane_tables import Scale
 from systolith.parameter_buffer import ParameterBuffer
-from systolith.ports import ActivationReadPort, ParameterReadPort
+from systolith.ports import ActivationReadPort, ParameterReadPort, activation_claim
 from systolith.reciprocal import Reciprocal
 from systolith.shapes import ADDRESS_WIDTH, command_layout
 
@@ -92,7 +92,11 @@ class SoftmaxLoader(Component):
         last = arrived & (waiting == 0)
         # The maximum is complete a cycle after the last value of the first pass.
         m.d.sync += restart.eq(last & ~second)
-        m.d.comb += [self.values.addr.eq(address), self.values.valid.eq(reading)]
+        m.d.comb += [
+            self.values.addr.eq(address),
+            self.values.valid.eq(reading),
+            self.values.claim.eq(Mux(reading, activation_claim(self.config, address), 0)),
+        ]
         with m.If(~self.busy | restart):
             head = Mux(self.busy, command.as_value(), self.command.as_value())
             head = command.shape()(head)

@@ -2,7 +2,7 @@
 
 from amaranth import *
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.axi import axi_address_layout, axi_write_signature
@@ -10,6 +10,7 @@ from systolith.burst_beats import BurstBeats
 from systolith.burst_splitter import BurstSplitter
 from systolith.dma_errors import DmaErrors
 from systolith.head_buffer import HeadBuffer
+from systolith.head_fifo import HeadFifo
 from systolith.ports import ActivationReadPort, DmaError, activation_claim
 from systolith.shapes import MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
@@ -153,20 +154,23 @@ class StoreEngine(Component):
         with m.Elif(fire):
             m.d.sync += some.eq(credits != 1)
 
-        # With their heads in registers, one more than their memories: what leaves the accelerator comes from registers.
-        m.submodules.strobes = strobes = SyncFIFOBuffered(width=step + 1, depth=_BEATS_IN_FLIGHT + 1)
-        m.submodules.beats = beats = SyncFIFOBuffered(width=config.axi_data_width, depth=_BEATS_IN_FLIGHT + 1)
+        # With their heads in registers: so does what leaves the accelerator.
+        m.submodules.strobes = strobes = HeadFifo(
+            shape=data.StructLayout({"strb": step, "last": 1}), depth=_BEATS_IN_FLIGHT)
+        m.submodules.beats = beats = HeadFifo(shape=config.axi_data_width, depth=_BEATS_IN_FLIGHT)
         write = self.axi.w
         m.d.comb += [
-            strobes.w_en.eq(fire),
-            strobes.w_data.eq(Cat(beat.mask, beat.last_beat)),
-            beats.w_en.eq(self.activation.data_valid),
-            beats.w_data.eq(self.activation.data),
-            write.valid.eq(beats.r_rdy),
-            write.payload.data.eq(beats.r_data),
-            Cat(write.payload.strb, write.payload.last).eq(strobes.r_data),
-            beats.r_en.eq(write.ready),
-            strobes.r_en.eq(write.ready & beats.r_rdy),
+            strobes.i.valid.eq(fire),
+            strobes.i.payload.strb.eq(beat.mask),
+            strobes.i.payload.last.eq(beat.last_beat),
+            beats.i.valid.eq(self.activation.data_valid),
+            beats.i.payload.eq(self.activation.data),
+            write.valid.eq(beats.o.valid),
+            write.payload.data.eq(beats.o.payload),
+            write.payload.strb.eq(strobes.o.payload.strb),
+            write.payload.last.eq(strobes.o.payload.last),
+            beats.o.ready.eq(write.ready),
+            strobes.o.ready.eq(write.ready & beats.o.valid),
             self.beat.eq(write.valid & write.ready),
         ]
         m.d.sync += self.stall_output.eq(write.valid & ~write.ready)

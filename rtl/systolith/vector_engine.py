@@ -2,11 +2,11 @@
 
 from amaranth import *
 from amaranth.lib import data, stream
-from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.accumulator_buffer import AccumulatorReadPort
 from systolith.head_buffer import HeadBuffer
+from systolith.head_fifo import HeadFifo
 from systolith.parameter_loader import ParameterLoader
 from systolith.ports import ActivationReadPort, ActivationWritePort, ParameterReadPort, activation_claim
 from systolith.result_queue import ResultQueue
@@ -144,8 +144,8 @@ class VectorEngine(Component):
         """Issue reads while there is room for their results; pair the responses with their elements."""
         config = self.config
         depth = self.result_depth
-        # With its head in a register, one more than its memory: what arrives selects in all lanes at once.
-        m.submodules.elements = elements = SyncFIFOBuffered(width=element_layout(config).size, depth=_READS + 1)
+        # With its head in a register: what arrives selects in all lanes at once.
+        m.submodules.elements = elements = HeadFifo(shape=element_layout(config), depth=_READS)
         issue = accesses.payload.issue
         element = issue.element
         source = element.source if config.pooling else Const(0)
@@ -167,17 +167,19 @@ class VectorEngine(Component):
 
         switching = (source != last_source) & (reading | pipeline.active)
         fenced = issue.fence & ~drained
-        allowed = accesses.valid & room & ~(element.first & ~some) & ~switching & ~fenced
-        fire = allowed & request.i.ready
+        # Without `valid`, which the walk looks at anyway.
+        allowed = room & ~(element.first & ~some) & ~switching & ~fenced
+        fire = accesses.valid & allowed & request.i.ready
         # Everything before the next element has been written, and none leaves now.
         m.d.sync += [
             returned.eq(results.o.valid & results.o.ready),
             drained.eq((credits == depth) & ~self.activation_write.valid & ~fire),
         ]
         m.d.comb += [
-            request.i.valid.eq(allowed),
+            request.i.valid.eq(accesses.valid & allowed),
             # Without a request 0: the register of this bit is the request to the activation buffer.
-            request.i.payload.source.eq(source & allowed),
+            request.i.payload.source.eq(accesses.valid & allowed & source),
+            request.i.payload.claim.eq(Mux(accesses.valid & allowed, accesses.payload.claim, 0)),
             request.i.payload.addr.eq(accesses.payload.addr),
         ]
         if softmax is not None:
@@ -191,12 +193,13 @@ class VectorEngine(Component):
                 m.d.comb += [
                     request.i.valid.eq(softmax.values.valid),
                     request.i.payload.source.eq(softmax.values.valid),
+                    request.i.payload.claim.eq(softmax.values.claim),
                     request.i.payload.addr.eq(softmax.values.addr),
                 ]
         m.d.comb += [
-            accesses.ready.eq(fire),
-            elements.w_data.eq(issued_element),
-            elements.w_en.eq(issued),
+            accesses.ready.eq(allowed & request.i.ready),
+            elements.i.payload.eq(issued_element),
+            elements.i.valid.eq(issued),
             results.destination.eq(issued_destination),
             results.destination_valid.eq(issued & issued_element.last),
         ]
@@ -210,25 +213,27 @@ class VectorEngine(Component):
             m.d.sync += some.eq(1)
         with m.Elif(fire & element.first):
             m.d.sync += some.eq(credits != 1)
-        arrived, under_way = elements.r_en & elements.r_rdy, elements.w_level + issued
-        with m.If(arrived & ~fire):
-            m.d.sync += [room.eq(1), reading.eq(under_way != 1)]
-        with m.Elif(fire & ~arrived):
-            m.d.sync += [room.eq(under_way != _READS - 1), reading.eq(1)]
+        # Reads from issue to arrival; one adder: plus or minus one.
+        under_way = Signal(range(_READS + 1))
+        arrived = elements.o.valid & elements.o.ready
+        with m.If(fire ^ arrived):
+            m.d.sync += [
+                under_way.eq(under_way + Cat(Const(1, 1), arrived.replicate(len(under_way) - 1))),
+                reading.eq(fire | (under_way != 1)),
+                room.eq(arrived | (under_way != _READS - 1)),
+            ]
         with m.If(fire):
             m.d.sync += last_source.eq(source)
 
-        m.d.comb += request.i.payload.claim.eq(
-            Mux(request.i.payload.source, activation_claim(config, request.i.payload.addr), 0))
         self._request(m, request.o)
         arriving = Signal(element_layout(config))
         data_valid = self.accumulator_read.data_valid
         if config.pooling:
             data_valid = Mux(arriving.source, self.activation_read.data_valid, data_valid)
         m.d.comb += [
-            arriving.eq(elements.r_data),
-            elements.r_en.eq(data_valid),
-            pipeline.valid.eq(data_valid & elements.r_rdy),
+            arriving.eq(elements.o.payload),
+            elements.o.ready.eq(data_valid),
+            pipeline.valid.eq(data_valid & elements.o.valid),
             pipeline.element.eq(arriving),
             pipeline.activations.eq(self.activation_read.data),
             pipeline.accumulators.eq(self.accumulator_read.data),

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import bits_for, ceil_log2
 
+from systolith.ports import activation_claim
 from systolith.shapes import command_layout
 from systolith.vector_constants import SLOT_WIDTH
 from systolith.vector_element import issue_layout
@@ -86,8 +87,8 @@ class VectorWalk(Component):
     -------
     command : ``In(stream.Signature(walk_layout(config)))``
         The payload should come from registers.
-    o : ``Out(stream.Signature(StructLayout({"addr": ..., "issue": issue_layout(config)})))``
-        ``addr`` is a byte address or an accumulator entry.
+    o : ``Out(stream.Signature(StructLayout({"addr": ..., "claim": activation_banks, "issue": issue_layout(config)})))``
+        ``addr`` is a byte address or an accumulator entry; ``claim`` the banks of a byte address, otherwise 0.
     """
 
     def __init__(self, *, config):
@@ -99,7 +100,8 @@ class VectorWalk(Component):
                 "command": In(stream.Signature(walk_layout(config))),
                 "o": Out(
                     stream.Signature(
-                        data.StructLayout({"addr": self._address_width, "issue": issue_layout(config)})
+                        data.StructLayout({
+                            "addr": self._address_width, "claim": config.activation_banks, "issue": issue_layout(config)})
                     )
                 ),
             }
@@ -272,6 +274,7 @@ class VectorWalk(Component):
             address_width=self._address_width,
             byte_width=byte_coordinate_width(self.config),
             context_shape=issue_layout(self.config),
+            claim=lambda addr, issue: Mux(issue.element.source, activation_claim(self.config, addr), 0),
         )
         byte_address = position.context.source
         m.d.comb += [
@@ -286,6 +289,7 @@ class VectorWalk(Component):
             self.o.valid.eq(access.o.valid),
             access.o.ready.eq(self.o.ready),
             self.o.payload.addr.eq(access.o.payload.addr),
+            self.o.payload.claim.eq(access.o.payload.claim),
             self.o.payload.issue.eq(access.o.payload.context),
             self.o.payload.issue.element.mask.eq(access.o.payload.mask),
         ]

@@ -32,7 +32,7 @@ class WindowAccess(Component):
     context_shape : shape-like
         Data that stays with a position.
     claim : callable, optional
-        What else to find out about an address: its result, ``claim`` of the output, comes from a register as well.
+        What else to find out, from address and context: its result, ``claim`` of the output, comes from a register as well.
 
     Members
     -------
@@ -58,7 +58,7 @@ class WindowAccess(Component):
         self._claim = claim
         self._access_shape = data.StructLayout({
             "addr": unsigned(address_width), "mask": unsigned(lanes), "context": context_shape,
-            **({} if claim is None else {"claim": len(claim(Const(0, address_width)))}),
+            **({} if claim is None else {"claim": len(claim(Const(0, address_width), Signal(context_shape)))}),
         })
         super().__init__({
             "i": In(stream.Signature(self._position_shape)),
@@ -98,7 +98,7 @@ class WindowAccess(Component):
             s3.i.valid.eq(s2_valid),
             s3.i.payload.addr.eq(s2.addr),
             s3.i.payload.context.eq(s2.context),
-            *([] if self._claim is None else [s3.i.payload.claim.eq(self._claim(s2.addr))]),
+            *([] if self._claim is None else [s3.i.payload.claim.eq(self._claim(s2.addr, s2.context))]),
             *(s3.i.payload.mask[lane].eq((s2.before <= lane) & (lane < s2.end)) for lane in range(self.lanes)),
         ]
         with m.If(proceed):

@@ -15,7 +15,7 @@ __all__ = [
 
 MULTIPLIER_LATENCY = 3
 """Operands to product in a processing element."""
-ACCUMULATE_CYCLES = 4
+ACCUMULATE_CYCLES = 5
 """Read of an accumulator entry to the first cycle in which a read of the same entry sees its new value."""
 MINIMUM_TILE_CYCLES = ACCUMULATE_CYCLES
 """First vector of a tile to the first vector of the next: an entry may be read again only once it is written."""
@@ -72,7 +72,7 @@ def tile_load_cycles(config: AcceleratorConfig) -> int:
 
 
 def tile_cycles(config: AcceleratorConfig, vectors: int) -> int:
-    """First vector of a tile to the first vector of the next: max(M, L, 4)."""
+    """First vector of a tile to the first vector of the next: max(M, L, 5)."""
     return max(vectors, tile_load_cycles(config), MINIMUM_TILE_CYCLES)
 
 
@@ -96,9 +96,8 @@ def compute_tail(config: AcceleratorConfig, *, activation_read_latency: int = AC
     """Cycles from the accepted read of the last vector of a command to its retire pulse."""
     _, activation_delay, _ = weight_lead(config, activation_read_latency=activation_read_latency,
                                          weight_read_latency=weight_read_latency)
-    # Lane multiplexer, then the array; the accumulator entry is read ACCUMULATE_CYCLES - 1 before it is written,
-    # three of these cycles and its address register overlap with the array.
-    return activation_read_latency + 1 + activation_delay + array_latency(config) + ACCUMULATE_CYCLES - 4
+    # Lane multiplexer, then the array; the read of the accumulator entry overlaps with it.
+    return activation_read_latency + 1 + activation_delay + array_latency(config)
 
 
 def compute_latency(config: AcceleratorConfig, vectors: int, tiles: int, *,

@@ -2,6 +2,7 @@
 
 from systolith.block_fifo import BlockFifo
 from systolith.head_buffer import HeadBuffer
+from systolith.head_fifo import HeadFifo
 from systolith.skid_buffer import SkidBuffer
 from systolith.stream_buffer import StreamBuffer
 
@@ -34,6 +35,12 @@ def _head_buffer(bench):
     queue_contract(bench, dut.i, dut.o, most=2, latency=0)
 
 
+def _head_fifo(bench, depth=2):
+    bench.m.submodules.dut = dut = HeadFifo(shape=1, depth=depth)
+    bench.drive(dut.i.valid, dut.i.payload, dut.o.ready)
+    queue_contract(bench, dut.i, dut.o, most=depth + 1, latency=HeadFifo.latency - 1)
+
+
 def _block_fifo(bench, depth=2):
     bench.m.submodules.dut = dut = BlockFifo(shape=1, depth=depth)
     bench.drive(dut.i.valid, dut.i.payload, dut.o.ready)
@@ -50,6 +57,8 @@ PROOFS = [
     Proof(name="head_buffer", claim=_QUEUE, module="head_buffer", build=_head_buffer,
           mutant=Mutant(module="head_buffer", text="skid.o.ready.eq(~valid | self.o.ready)",
                         replacement="skid.o.ready.eq(1)")),
+    Proof(name="head_fifo", claim=_QUEUE + " (depth 2)", module="head_fifo", build=_head_fifo,
+          mutant=Mutant(module="head_fifo", text="room.eq(take | (level != self.depth - 1))", replacement="room.eq(1)")),
     Proof(name="block_fifo", claim=_QUEUE + " (depth 2)", module="block_fifo", build=_block_fifo, slow=True,
           mutant=Mutant(module="block_fifo", text="(stored != 0) & (credits != 0)", replacement="stored != 0")),
 ]
