@@ -123,11 +123,11 @@ class EngineQueue(Component):
                 some.eq(grant | (inflight != 1)), only.eq(inflight == Mux(grant, 0, 2)),
                 room.eq(retire | (inflight != self.inflight_depth - 1)),
             ]
-        m.d.comb += self.empty.eq((stored == 0) & ~complete & (inflight == 0))
+        m.d.comb += self.empty.eq(~stored & ~complete & ~some)
         return m
 
     def _store(self, m, assembled, complete):
-        """Storage and reader; returns the number of beats that have not reached ``assembled``."""
+        """Storage and reader; returns whether there are beats that have not reached ``assembled``."""
         width = self.config.axi_data_width
         beats = COMMAND_BYTES // self.config.axi_bytes
         depth = self.config.queue_commands * beats
@@ -138,7 +138,8 @@ class EngineQueue(Component):
         write_index = Signal(ceil_log2(depth))
         read_index = Signal(ceil_log2(depth))
         write = Signal()
-        full = Signal()  # a register, as it decides upon the next beat of all queues
+        # Registers, as they decide upon the next beat of all queues and upon the end of a program.
+        full, some = Signal(), Signal()
         m.d.comb += [
             self.beats.ready.eq(~full),
             write.eq(self.beats.valid & self.beats.ready),
@@ -178,13 +179,11 @@ class EngineQueue(Component):
                 m.d.sync += complete.eq(1)
         # The slot of a beat is free once the beat has left the block RAM.
         m.d.sync += stored.eq(Mux(write, stored + ~s2_valid, stored - s2_valid))
-        with m.If(s2_valid):
-            m.d.sync += full.eq(0)
-        with m.Elif(write):
-            m.d.sync += full.eq(stored == depth - 1)
+        with m.If(write ^ s2_valid):
+            m.d.sync += [full.eq(write & (stored == depth - 1)), some.eq(write | (stored != 1))]
         with m.If(self.command.valid & self.command.ready):
             m.d.sync += position.eq(0)
-        return stored
+        return some
 
     def _bookkeep(self, m, header, grant, some, only):
         """FIFO of signal mask and layer of the commands between grant and retirement; returns "a command retires"."""
@@ -194,9 +193,10 @@ class EngineQueue(Component):
         write_port = memory.write_port()
         read_port = memory.read_port(domain="comb")
         write_index = Signal(range(self.inflight_depth))
-        # The oldest entry is in a register; this is the index of the one behind it.
+        # The oldest entry is in registers; this is the index of the one behind it.
         read_index = Signal(range(self.inflight_depth), init=1)
-        oldest = Signal(width, reset_less=True)
+        layer = Signal(layer_width, reset_less=True)
+        mask = Signal(signal_width)  # 0 when there is none
         retire = Signal()
         entry = Cat(header.signal, header.layer)
         m.d.comb += [
@@ -205,17 +205,17 @@ class EngineQueue(Component):
             write_port.en.eq(grant),
             read_port.addr.eq(read_index),
             retire.eq(self.retire & some),
-            self.give.eq(Mux(retire, oldest[:signal_width], 0)),
+            self.give.eq(Mux(self.retire, mask, 0)),
         ]
         m.d.sync += [
             write_index.eq(write_index + grant),
             read_index.eq(read_index + retire),
             self.trace_retire.eq(retire),
-            self.trace_layer.eq(oldest[signal_width:]),
+            self.trace_layer.eq(layer),
         ]
         # The only one there is comes directly; what is there when there is none does not count.
         with m.If(~some | (self.retire & only)):
-            m.d.sync += oldest.eq(entry)
+            m.d.sync += [layer.eq(header.layer), mask.eq(Mux(grant, header.signal, 0))]
         with m.Elif(self.retire):
-            m.d.sync += oldest.eq(read_port.data)
+            m.d.sync += Cat(mask, layer).eq(read_port.data)
         return retire

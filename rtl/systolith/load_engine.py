@@ -8,6 +8,7 @@ from systolith.axi import AXI_ID_LOAD, axi_address_layout, axi_read_signature
 from systolith.burst_beats import BurstBeats
 from systolith.burst_splitter import BurstSplitter
 from systolith.dma_errors import DmaErrors
+from systolith.head_buffer import HeadBuffer
 from systolith.ports import ActivationWritePort, DmaError, ParameterWritePort, WeightWritePort, activation_claim
 from systolith.shapes import MEMORY_WIDTH, command_layout
 from systolith.stream_buffer import StreamBuffer
@@ -96,8 +97,8 @@ class LoadEngine(Component):
         burst = splitter.bursts.payload
         # A burst counts until its last beat; the plan alone would forget the one being received.
         slots = Signal(range(config.outstanding_reads + 1), init=config.outstanding_reads)
-        # A register: `slots` is not 0.
-        free = Signal(init=1)
+        # Registers: `slots` is not 0; it is less than all.
+        free, under_way = Signal(init=1), Signal()
         issue = splitter.bursts.valid & splitter.bursts.ready
         m.d.comb += [
             walker.base.eq(self.base),
@@ -116,14 +117,12 @@ class LoadEngine(Component):
         self._write(m, writes)
         complete = Signal()
         m.d.sync += [complete.eq(received), slots.eq(slots - issue + complete)]
-        with m.If(complete):
-            m.d.sync += free.eq(1)
-        with m.Elif(issue):
-            m.d.sync += free.eq(slots != 1)
+        with m.If(complete ^ issue):
+            m.d.sync += [free.eq(complete | (slots != 1)), under_way.eq(issue | (slots != config.outstanding_reads - 1))]
         m.d.comb += self.busy.eq(
             walker.busy
             | splitter.bursts.valid
-            | (slots != config.outstanding_reads)
+            | under_way
             | writes.valid
             | self.retire
         )
@@ -143,7 +142,7 @@ class LoadEngine(Component):
                 "last": 1,
             }
         )
-        m.submodules.writes = writes = StreamBuffer(shape=write_layout)
+        m.submodules.writes = writes = HeadBuffer(shape=write_layout)
         beat = beats.o.payload
         fire = Signal()
         m.d.comb += [
