@@ -21,6 +21,7 @@ from systolith.multiplier import multiplier
 from systolith.verilog import to_verilog
 from systolith_boards.boards import BOARDS
 from systolith_boards.harness import HARNESS, out_of_context
+from systolith_boards.placement import annealing
 from systolith_boards.placement.annealing import is_legal
 from systolith_boards.placement.block_sites import BLOCK_TYPES, block_sites
 from systolith_boards.placement.circuit import build_circuit, occupy, read_layout
@@ -195,6 +196,27 @@ def test_no_lut_moves_beside_a_write_port(tmp_path):
     design.place(design.index["a"], 3, 3, 4)
     tiles.put(design.index["a"])
     assert not tiles.legal((3, 3))
+
+
+def test_two_groups_of_a_cluster_do_not_go_to_one_place(tmp_path):
+    """The LUT displaces a pair, whose flip-flop goes where the LUT was; so does the flip-flop that the LUT takes along."""
+    netlist = (Netlist().lut("lut", 4, 3, 0, A="x").flipflop("end", 3, 3, 0, M="lut")
+               .lut("pair", 5, 3, 0, A="x").flipflop("paired", 5, 3, 0, DI="pair"))
+    design = filled(netlist, 8).read(tmp_path)
+    tiles, model = LogicTiles(design), TimingModel(design, Path(os.devnull))
+    circuit, layout = build_circuit(design, tiles, model, DEVICE), read_layout(design, DEVICE)
+    occupation = occupy(circuit, layout, tiles)
+    before = [column.copy() for column in layout], occupation.cells.copy()
+    weight = np.zeros(len(model.drivers))
+    weight[model.wire[design.index["end"], "M"]] = 1
+    moved, target = np.empty(16, dtype=np.int32), np.empty((16, 3), dtype=np.int32)
+    for size, expected in ((1, True), (2, False)):
+        count = annealing._plan_cluster(circuit, layout, occupation, circuit.group[design.index["lut"]], 1, 0, weight, 0.5,
+                                        moved, target, np.empty(size, dtype=np.int32))
+        assert count == 2 + size
+        assert annealing._exchange(circuit, layout, occupation, moved, target, count) == expected
+        annealing._exchange(circuit, layout, occupation, moved, target, count)
+        assert all((now == then).all() for now, then in zip([*layout, occupation.cells], [*before[0], before[1]]))
 
 
 def path_of_two(far=9):

@@ -204,7 +204,12 @@ def _has_conflict(moved, count, stamp, mark):
 
 @njit(cache=True)
 def _exchange(circuit, layout, occupation, moved, target, count):
-    """Put the moved cells to their targets; ``target`` then holds where they were."""
+    """Put the moved cells to their targets; ``target`` then holds where they were.
+
+    Returns whether each got a place of its own: two groups of a cluster may both make use of a place that is free. Done twice,
+    everything is as before.
+    """
+    free = True
     for index in range(count):
         cell = moved[index]
         if circuit.kind[cell] == BLOCK:
@@ -217,9 +222,12 @@ def _exchange(circuit, layout, occupation, moved, target, count):
         target[index, 0], target[index, 1], target[index, 2] = layout.x[cell], layout.y[cell], layout.slot[cell]
         layout.x[cell], layout.y[cell], layout.slot[cell] = x, y, slot
         if circuit.kind[cell] == BLOCK:
+            free = free and occupation.blocks[slot] < 0
             occupation.blocks[slot] = cell
         elif circuit.kind[cell] != FOLLOWER:
+            free = free and occupation.cells[y, x, slot, circuit.kind[cell]] < 0
             occupation.cells[y, x, slot, circuit.kind[cell]] = cell
+    return free
 
 
 @njit(cache=True)
@@ -397,8 +405,8 @@ def anneal(circuit, layout, occupation, candidates, moves, heat, reach, weights,
         count = _plan_move(circuit, layout, occupation, group, number, reach, weights, moved, target, cluster)
         if count == 0 or _has_conflict(moved, count, stamp, number):
             continue
-        _exchange(circuit, layout, occupation, moved, target, count)
-        keep = circuit.kind[moved[0]] == BLOCK or _all_legal(circuit, layout, occupation, moved, target, count)
+        keep = _exchange(circuit, layout, occupation, moved, target, count)
+        keep = keep and (circuit.kind[moved[0]] == BLOCK or _all_legal(circuit, layout, occupation, moved, target, count))
         if keep:
             growth, nets, wires = _measure(circuit, layout, moved, count, number, weights, costs)
             keep = growth <= 0 or np.random.random() < math.exp(-growth / heat)
