@@ -98,25 +98,28 @@ class CommandFetcher(Component):
         # From END, an error or stop on, beats are dropped.
         discard = Signal(init=1)
         exhausted = Signal()
-        # Beats that may still be requested: the FIFO has room for them. All of it: nothing is outstanding or stored.
-        room = Signal(range(self.prefetch_beats + 1), init=self.prefetch_beats)
+        # Beats that may still be requested: the FIFO has room for them. The last beat that has been used does not count yet.
+        room, s1_used = Signal(range(self.prefetch_beats + 1), init=self.prefetch_beats), Signal()
+        # All of it: nothing is outstanding or stored.
+        drained = Signal()
+        m.d.comb += drained.eq(Mux(s1_used, room == self.prefetch_beats - 1, room == self.prefetch_beats))
         with m.If(self.stop):
             m.d.sync += discard.eq(1)
         with m.If(self.start):
             m.d.sync += [discard.eq(0), self.ended.eq(0)]
-        used = self._dispatch(m, discard, room, exhausted, self._receive(m))
-        reserved, requesting = self._request(m, discard, room, used, exhausted)
+        used = self._dispatch(m, discard, drained, exhausted, self._receive(m))
+        reserved, requesting = self._request(m, discard, room, s1_used, exhausted)
         # A cycle late, which no one sees: room is looked at two cycles after a request at the earliest.
         s1_reserved = Signal.like(reserved)
         m.d.sync += [
             s1_reserved.eq(reserved),
-            # `used` comes late: it chooses between two sums.
-            room.eq(Mux(used, room - s1_reserved + 1, room - s1_reserved)),
-            self.idle.eq(discard & (room == self.prefetch_beats) & ~requesting & ~self.start),
+            s1_used.eq(used),
+            room.eq(room - s1_reserved + s1_used),
+            self.idle.eq(discard & drained & ~requesting & ~self.start),
         ]
         return m
 
-    def _request(self, m, discard, room, used, exhausted):
+    def _request(self, m, discard, room, s1_used, exhausted):
         """Address generator; returns the number of beats requested in this cycle, and whether it is at work.
 
         It counts in units of one command, or of one burst where bursts are shorter than a command.
@@ -150,12 +153,12 @@ class CommandFetcher(Component):
             s0_plenty.eq(unlimited | (remaining >= burst)),
             s0_some.eq(remaining > 0),
         ]
-        # Registers: there is room for the units; there would be with one place more. `used`, which gives that, comes late.
-        fits, fits_one_more, s1_used = Signal(), Signal(), Signal()
+        # Registers: there is room for the units; there would be with one place more, which comes late.
+        fits, fits_one_more = Signal(), Signal()
         next_units = Signal.like(units)
         next_beats = next_units << unit_beats_log2
         m.d.comb += next_units.eq(units)
-        m.d.sync += [s1_used.eq(used), fits.eq(room >= next_beats), fits_one_more.eq(room + 1 >= next_beats)]
+        m.d.sync += [fits.eq(room + s1_used >= next_beats), fits_one_more.eq(room + s1_used + 1 >= next_beats)]
         with m.FSM() as fsm:
             with m.State("IDLE"), m.If(self.start):
                 m.next = "MEASURE"
@@ -204,7 +207,7 @@ class CommandFetcher(Component):
         m.d.sync += self.progress.eq(self.axi.r.valid)
         return fifo.o
 
-    def _dispatch(self, m, discard, room, exhausted, fetched):
+    def _dispatch(self, m, discard, drained, exhausted, fetched):
         """Decoder and dispatcher; returns a bit: a beat has been used."""
         s1 = self._decode(m, fetched)
         beat = s1.payload
@@ -240,7 +243,7 @@ class CommandFetcher(Component):
                 m.d.sync += [self.ended.eq(1), discard.eq(1)]
             with m.Elif(beat.bad):
                 fail(ErrorCode.BAD_COMMAND)
-        with m.Elif(~discard & exhausted & (room == self.prefetch_beats)):
+        with m.Elif(~discard & exhausted & drained):
             fail(ErrorCode.OUT_OF_RANGE)
         for engine in Engine:
             m.d.comb += [
