@@ -224,7 +224,10 @@ class CommandFetcher(Component):
             used.eq(s1.valid & (discard | accepted)),
             self.error.address.eq(command_address),
         ]
-        m.d.sync += [self.dispatch.eq(forwarded & beat.last), self.error.valid.eq(0)]
+        # The program goes on beyond what may be read.
+        beyond = Signal()
+        m.d.sync += [
+            self.dispatch.eq(forwarded & beat.last), self.error.valid.eq(0), beyond.eq(exhausted & drained & ~discard)]
         # An error is reported a cycle after its beat: the commands before it are counted by then.
         with m.If(self.dispatch):
             m.d.sync += command_address.eq(command_address + COMMAND_BYTES)
@@ -243,7 +246,7 @@ class CommandFetcher(Component):
                 m.d.sync += [self.ended.eq(1), discard.eq(1)]
             with m.Elif(beat.bad):
                 fail(ErrorCode.BAD_COMMAND)
-        with m.Elif(~discard & exhausted & drained):
+        with m.Elif(~discard & beyond):
             fail(ErrorCode.OUT_OF_RANGE)
         for engine in Engine:
             m.d.comb += [

@@ -82,7 +82,7 @@ class ParameterLoader(Component):
         lane = Signal(lanes, reset_less=True)  # one-hot
         left = Signal(16, reset_less=True)  # writes left in this phase, minus 1
         word = Signal(16, reset_less=True)
-        end_of_phase = left == 0
+        end_of_phase = Signal(reset_less=True)  # a register: `left` is 0
         m.d.comb += [self.read.addr.eq(word), self.read.en.eq(walking)]
 
         start = self.command
@@ -98,10 +98,11 @@ class ParameterLoader(Component):
                 entry.eq(0),
                 lane.eq(Mux(start_both, ~Const(0, lanes), 1)),
                 left.eq(Mux(start_both, groups - 1, start.channels - 1)),
+                end_of_phase.eq(Mux(start_both, groups == 1, start.channels == 1)),
                 word.eq(start.bias_base),
             ]
         with m.Elif(walking):
-            m.d.sync += [left.eq(left - 1), word.eq(word + Mux(scale_phase, 2, 1))]
+            m.d.sync += [left.eq(left - 1), end_of_phase.eq(left == 1), word.eq(word + Mux(scale_phase, 2, 1))]
             with m.If(~both):
                 m.d.sync += lane.eq(lane.rotate_left(1))
             with m.If(both | lane[-1]):
@@ -111,6 +112,7 @@ class ParameterLoader(Component):
                     scale_phase.eq(1),
                     entry.eq(0),
                     left.eq(command.channels - 1),
+                    end_of_phase.eq(command.channels == 1),
                     word.eq(command.scale_base),
                 ]
                 with m.If(~both):

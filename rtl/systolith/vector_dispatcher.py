@@ -35,8 +35,8 @@ class VectorDispatcher(Component):
     -------
     command : ``In(stream.Signature(vector_command_layout()))``
     walk : ``Out(stream.Signature(walk_layout(config)))``
-    loader_start : ``Out(1)``
-        Start the parameter loader with ``loader_command``.
+    loader_start, softmax_start : ``Out(1)``
+        Start the parameter loader, or that of softmax, with ``loader_command``.
     loader_command : ``Out(command_layout("PARAMS"))``
     loader_done : ``In(1)``
         Pulse in the last cycle of the loader's work.
@@ -55,6 +55,7 @@ class VectorDispatcher(Component):
                 "command": In(stream.Signature(vector_command_layout())),
                 "walk": Out(stream.Signature(walk_layout(config))),
                 "loader_start": Out(1),
+                "softmax_start": Out(1),
                 "loader_command": Out(command_layout("PARAMS")),
                 "loader_done": In(1),
                 "vector_done": In(1),
@@ -84,7 +85,9 @@ class VectorDispatcher(Component):
         held = Signal(vector_command_layout(), reset_less=True)
         held_valid, started = Signal(), Signal()
         accept = self.command.valid & self.command.ready
-        is_params = Signal(reset_less=True)
+        # Registers: a PARAMS; one with the softmax bit, or without.
+        is_params, is_softmax, is_plain = (
+            Signal(name=name, reset_less=True) for name in ("is_params", "is_softmax", "is_plain"))
         users = [Signal(range(VECTOR_COMMANDS_IN_FLIGHT + 1), name=f"users_{bank}") for bank in range(2)]
         bank = held.vector.bank
         used = Signal(2)  # registers: there are users
@@ -92,7 +95,6 @@ class VectorDispatcher(Component):
         s1_started = Signal()
         slot = Signal(SLOT_WIDTH)
         others = s1_started | order[0]
-        waits = Mux(held.params.softmax, others, bank_used) if self.config.softmax else bank_used
         # Banks that the running loader keeps others from; that of softmax runs alone.
         locked, loading = Signal(2), Signal()
 
@@ -113,8 +115,9 @@ class VectorDispatcher(Component):
                 & ~Array(locked)[bank]
             ),
             self.loader_command.eq(held.params),
-            self.loader_start.eq(held_valid & is_params & room & ~loading & ~waits),
-            started.eq((self.walk.valid & self.walk.ready) | self.loader_start),
+            self.loader_start.eq(held_valid & is_plain & room & ~loading & ~bank_used),
+            self.softmax_start.eq(held_valid & is_softmax & room & ~loading & ~others),
+            started.eq((self.walk.valid & self.walk.ready) | self.loader_start | self.softmax_start),
         ]
         flags = self.walk.payload.single.shape()
         single, pair = (Signal(flags, name=name, reset_less=True) for name in ("single", "pair"))
@@ -123,15 +126,18 @@ class VectorDispatcher(Component):
         with m.If(~held_valid):
             m.d.sync += held.eq(self.command.payload)
             m.d.sync += compare_counts(self.config, self.command.payload.vector, single, pair)
-            m.d.sync += is_params.eq(self.command.payload.vector.opcode == Opcode.PARAMS)
+            params = self.command.payload.vector.opcode == Opcode.PARAMS
+            softmax = self.command.payload.params.softmax if self.config.softmax else Const(0)
+            m.d.sync += [is_params.eq(params), is_softmax.eq(params & softmax), is_plain.eq(params & ~softmax)]
         # Without an enable, since the start comes late.
         m.d.sync += held_valid.eq(accept | (held_valid & ~started))
         with m.If(self.walk.valid & self.walk.ready):
             m.d.sync += slot.eq(slot + 1)
 
-        alone = held.params.softmax if self.config.softmax else 0
-        with m.If(self.loader_start):
-            m.d.sync += [loading.eq(1), locked.eq(Mux(alone, 0b11, Mux(bank, 0b10, 0b01)))]
+        with m.If(self.softmax_start):
+            m.d.sync += [loading.eq(1), locked.eq(0b11)]
+        with m.Elif(self.loader_start):
+            m.d.sync += [loading.eq(1), locked.eq(Mux(bank, 0b10, 0b01))]
         with m.Elif(self.loader_done):
             m.d.sync += [loading.eq(0), locked.eq(0)]
 

@@ -115,15 +115,11 @@ class VectorEngine(Component):
     def _load(self, m, dispatcher, loader, pipeline):
         """Let the loaders fill the lane tables, one at a time; returns that of softmax, or None."""
         loaders, softmax = [loader], None
-        wanted = dispatcher.loader_command.softmax if self.config.softmax else Const(0)
         if self.config.softmax:
             m.submodules.softmax = softmax = SoftmaxLoader(config=self.config)
             loaders.append(softmax)
-        for one, other in zip(loaders, (~wanted, wanted), strict=False):
-            m.d.comb += [
-                one.start.eq(dispatcher.loader_start & other),
-                one.command.eq(dispatcher.loader_command),
-            ]
+        for one, start in zip(loaders, (dispatcher.loader_start, dispatcher.softmax_start), strict=False):
+            m.d.comb += [one.start.eq(start), one.command.eq(dispatcher.loader_command)]
         busy = softmax.busy if softmax else Const(0)
         chosen = {
             name: Mux(busy, Value.cast(getattr(loaders[-1], name)), Value.cast(getattr(loader, name)))
