@@ -75,10 +75,10 @@ class HostPort(Component):
         """Write channels; returns the strobes of CONTROL."""
         held, index = Signal(), Signal(10, reset_less=True)
         control = Signal(3)
-        write = Signal()
+        write, written = Signal(), Signal()
         m.d.comb += [
             self.s_axil_awready.eq(~held),
-            write.eq(held & self.s_axil_wvalid & opened & self.write_ready & ~self.s_axil_bvalid),
+            write.eq(held & self.s_axil_wvalid & opened & self.write_ready & ~written & ~self.s_axil_bvalid),
             self.s_axil_wready.eq(write),
             self.write_index.eq(index),
             self.data.eq(self.s_axil_wdata),
@@ -87,10 +87,14 @@ class HostPort(Component):
             m.d.sync += [held.eq(1), index.eq(self.s_axil_awaddr[2:])]
         with m.If(self.s_axil_bready):
             m.d.sync += self.s_axil_bvalid.eq(0)
+        # A cycle later than needed, so that the effects of a strobe precede the response.
+        m.d.sync += written.eq(write)
+        with m.If(written):
+            m.d.sync += self.s_axil_bvalid.eq(1)
         strobes, word = self.s_axil_wstrb, self.s_axil_wdata
         m.d.sync += control.eq(0)
         with m.If(write):
-            m.d.sync += [held.eq(0), self.s_axil_bvalid.eq(1), self.s_axil_bresp.eq(Mux(self._known(index), _OKAY, _SLVERR))]
+            m.d.sync += [held.eq(0), self.s_axil_bresp.eq(Mux(self._known(index), _OKAY, _SLVERR))]
             with m.Switch(index):
                 with m.Case(*(entry.offset // 4 for entry in REGISTERS
                               if entry.access == "rw" and entry.name != "INTERRUPT")):
