@@ -51,7 +51,9 @@ PRESETS["ulx3s-16x16"] = replace(
 PRESETS["orangecrab-25f"] = replace(PRESETS["tiny-4x4"], name="orangecrab-25f", vector_lanes=1, multiplier_style="ecp5")
 PRESETS["tang-primer-20k"] = replace(PRESETS["tiny-4x4"], name="tang-primer-20k", vector_lanes=1)
 PRESETS["tang-nano-9k"] = replace(PRESETS["nano-4x4"], name="tang-nano-9k")
-PRESETS["icebreaker"] = replace(PRESETS["nano-4x4"], name="icebreaker", activation_bytes=8 * _KIB, weight_bytes=4 * _KIB)
+PRESETS["icebreaker"] = replace(
+    PRESETS["nano-4x4"], name="icebreaker", control="serial", activation_bytes=4 * _KIB, activation_banks=1, weight_bytes=_KIB,
+    parameter_bytes=_KIB)
 
 
 def geometry(rows: int, cols: int) -> AcceleratorConfig:

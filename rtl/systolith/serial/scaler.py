@@ -1,4 +1,4 @@
-"""Serial requantization: an output every 15 to 50 cycles."""
+"""Serial requantization: an output in some 15 cycles."""
 
 from amaranth import *
 from amaranth.lib.wiring import Component, In, Out
@@ -12,8 +12,8 @@ class Scaler(Component):
     """Multiply a sum by multiplier * 2**(exponent - 31), round, add the zero point and clamp.
 
     Rounding rules: 0 double, 1 single, 2 truncate, as in the command set. The sum is shifted left for a positive exponent
-    (wrapping with rule double, else saturating), multiplied by ``digit`` bits of it per cycle, and shifted right bit by bit
-    for a negative one. For rule double 2**30 is the start of the product.
+    (wrapping with rule double, else saturating), multiplied by ``digit`` bits of it per cycle, and shifted right by
+    four bits or one for a negative one. For rule double 2**30 is the start of the product.
 
     Parameters
     ----------
@@ -88,6 +88,10 @@ class Scaler(Component):
             with m.State("RIGHT"):
                 with m.If(exponent == 0):
                     m.next = "ROUND"
+                with m.Elif(exponent <= -4):
+                    m.d.sync += [
+                        exponent.eq(exponent + 4), high.eq(high >> 4), half.eq(high[3]), rest.eq(rest | half | high[:3].any()),
+                    ]
                 with m.Else():
                     m.d.sync += [
                         exponent.eq(exponent + 1), high.eq(high >> 1), half.eq(high[0]), rest.eq(rest | half),

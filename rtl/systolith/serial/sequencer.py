@@ -5,10 +5,10 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
-from systolith.serial.instruction_set import (
+from systolith_spec.micro_instructions import (
     ARGUMENT_WIDTH, INSTRUCTION_WIDTH, PROGRAM_WORDS, Action, Condition, Operation,
 )
-from systolith.serial.microprogram import PARAMETER_WORD, microprogram
+from systolith_spec.microprogram import PARAMETER_WORD, microprogram
 
 __all__ = ["Sequencer"]
 

@@ -27,8 +27,8 @@ from systolith.register_file import axi_lite_members
 from systolith.serial.burst_engine import BurstEngine
 from systolith.serial.byte_buffer import ByteBuffer
 from systolith.serial.host_port import HostPort
-from systolith.serial.instruction_set import Action
-from systolith.serial.microprogram import burst_bytes
+from systolith_spec.micro_instructions import Action
+from systolith_spec.microprogram import burst_bytes
 from systolith.serial.product_array import ProductArray
 from systolith.serial.row_walker import RowWalker
 from systolith.serial.scaler import Scaler

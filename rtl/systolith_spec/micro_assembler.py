@@ -8,7 +8,7 @@ constants (``=`` and a number or a name with a value), which get a word of their
 
 from dataclasses import dataclass
 
-from systolith.serial.instruction_set import ARGUMENT_WIDTH, INDIRECT, PROGRAM_WORDS, Action, Condition, Operation
+from systolith_spec.micro_instructions import ARGUMENT_WIDTH, INDIRECT, PROGRAM_WORDS, Action, Condition, Operation
 
 __all__ = ["AssemblyError", "Program", "assemble"]
 

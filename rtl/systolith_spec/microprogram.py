@@ -6,10 +6,12 @@ and the scaling of an output is hardware. Words of the RAM with names in capital
 command (``W0`` to ``W15``).
 """
 
-from systolith.serial.assembler import assemble
+from systolith_spec.micro_assembler import assemble
 from systolith_spec.registers import REGISTERS, ErrorCode
 
-__all__ = ["COMMAND_WORD", "PARAMETER_WORD", "TABLE_ENTRY_WORDS", "TOKEN_WORD", "burst_bytes", "microprogram"]
+__all__ = [
+    "COMMAND_WORD", "PARAMETER_WORD", "TABLE_ENTRY_WORDS", "TABLE_WORD", "TOKEN_WORD", "burst_bytes", "microprogram",
+]
 
 COMMAND_WORD = 64
 """First word of the command; below are the registers by their offset."""
@@ -1019,7 +1021,7 @@ pretire: LD W0
 
 
 def microprogram(config):
-    """Return the :class:`~systolith.serial.assembler.Program` for a configuration."""
+    """Return the :class:`~systolith_spec.micro_assembler.Program` for a configuration."""
     table = config.parameter_groups * TABLE_ENTRY_WORDS
     tables = [TABLE_WORD + bank * table for bank in range(3)]
 
