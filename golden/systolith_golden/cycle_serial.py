@@ -22,7 +22,7 @@ _TOKENS = 1 << 15
 _UNKNOWN = 0xF9
 """Word of the parameter buffer: an exponent of -7, as scales of layers have it."""
 _ARRAY_LATENCY = 4
-_SCALE_CYCLES = 14
+_SCALE_CYCLES = 22
 _TICK_CYCLES, _TICK_COST = 1024, 16
 _RETIRE = (Action.RETIRE_LOAD, Action.RETIRE_COMPUTE, Action.RETIRE_VECTOR, Action.RETIRE_STORE)
 
@@ -172,7 +172,7 @@ class _Machine:
             if self._target == 3:
                 free["burst"] = self.time + 2 + 2 * beats + self._latency
             else:
-                free["burst"] = self.time + 1 + self._latency + (self._length if self._target == 0 else beats)
+                free["burst"] = self.time + 2 + self._latency + (self._length if self._target == 0 else beats)
         elif action == Action.WAIT_BURST:
             self._wait("burst")
         elif action in _RETIRE:

@@ -11,8 +11,8 @@ __all__ = ["BurstEngine"]
 class BurstEngine(Component):
     """A read or write burst of 32-bit beats that moves ``length`` bytes from or to any memory address.
 
-    Once begun it goes on to its end whatever happens. A beat for the activation buffer takes a cycle for each of its bytes,
-    others one; a beat from the buffer two.
+    Once begun it goes on to its end whatever happens. A beat read is kept in a register first. One for the activation buffer
+    takes a cycle for each of its bytes, others one; a beat from the buffer two.
 
     Parameters
     ----------
@@ -68,10 +68,11 @@ class BurstEngine(Component):
         m.d.comb += [
             end.eq(self.length + self.address[:2] - 1),
             self.addr.eq(word_address << 2),
-            self.byte.eq(self.rdata.word_select(lane, 8)),
-            self.beat.eq(self.rdata),
+            self.byte.eq(self.beat.word_select(lane, 8)),
             self.wdata.eq(self.stored),
         ]
+        held, complete = Signal(), Signal()
+        last, resp = Signal(reset_less=True), Signal(2, reset_less=True)
         beats_left = Signal(8, reset_less=True)
         last_lane = Signal(2, reset_less=True)
         m.d.comb += [
@@ -98,21 +99,24 @@ class BurstEngine(Component):
                 with m.If(self.awvalid & self.awready):
                     m.next = "FETCH"
             with m.State("READ"):
-                whole = Signal()
                 m.d.comb += [
-                    whole.eq(Mux(self.target == 0, (lane == 3) | (left == 1), (self.target != 2) | self.word_ready)),
-                    self.rready.eq(whole),
-                    self.byte_valid.eq(self.rvalid & (self.target == 0)),
-                    self.weight_valid.eq(self.rvalid & (self.target == 1)),
-                    self.word_valid.eq(self.rvalid & (self.target == 2)),
+                    complete.eq(held & Mux(self.target == 0, (lane == 3) | (left == 1), (self.target != 2) | self.word_ready)),
+                    self.rready.eq(~held | complete),
+                    self.byte_valid.eq(held & (self.target == 0)),
+                    self.weight_valid.eq(held & (self.target == 1)),
+                    self.word_valid.eq(held & (self.target == 2)),
                 ]
-                with m.If(self.rvalid):
+                with m.If(self.rready):
+                    m.d.sync += [held.eq(self.rvalid), self.beat.eq(self.rdata), resp.eq(self.rresp), last.eq(self.rlast)]
+                with m.If(held):
                     m.d.sync += [lane.eq(lane + 1), left.eq(left - 1)]
-                    with m.If(whole):
-                        m.d.sync += lane.eq(0)
-                        response(self.rresp)
-                        with m.If(self.rlast):
-                            m.next = "IDLE"
+                with m.If(complete):
+                    m.d.sync += lane.eq(0)
+                    response(resp)
+                    with m.If(last):
+                        m.d.comb += self.rready.eq(0)
+                        m.d.sync += held.eq(0)
+                        m.next = "IDLE"
             with m.State("FETCH"):
                 m.d.comb += self.fetch.eq(1)
                 m.next = "WRITE"

@@ -1,4 +1,4 @@
-"""Serial requantization: an output in some 15 cycles."""
+"""Serial requantization: an output in some 25 cycles."""
 
 from amaranth import *
 from amaranth.lib.wiring import Component, In, Out
@@ -31,7 +31,7 @@ class Scaler(Component):
     valid : ``Out(1)``, result : ``Out(signed(8))``
     """
 
-    def __init__(self, *, digit=4):
+    def __init__(self, *, digit=2):
         self._digit = digit
         super().__init__({
             "set_exponent": In(1), "exponent": In(signed(8)), "start": In(1), "sum": In(signed(32)), "multiplier": In(32),
