@@ -16,9 +16,7 @@ from systolith_spec.registers import ErrorCode
 
 LOAD, COMPUTE, VECTOR, STORE = (1 << engine for engine in Engine)
 TINY = preset("tiny-4x4")
-SERIAL = replace(
-    preset("nano-4x4"), name="serial-4x4", control="serial", activation_bytes=4096, activation_banks=1, weight_bytes=2048,
-    parameter_bytes=1024)
+SERIAL = preset("serial-4x4")
 CONFIGS = [TINY, SERIAL, replace(TINY, name="odd-3x5", rows=3, cols=5, vector_lanes=5, axi_data_width=64)]
 BASE = 0x1000
 DATA = 0x2000

@@ -140,7 +140,7 @@ def assemble(text, *, values, places, free):
             else:
                 operation = Operation[name]
                 code, place = operation, word_of(argument) if operation in _INDEXED else 0
-        except KeyError as error:
+        except (KeyError, ValueError) as error:
             raise AssemblyError(f"Line {number}: unknown name {error}") from None
         words.append(code << ARGUMENT_WIDTH | place)
     return Program(tuple(words), labels, constants, len(memory) - len(places))

@@ -778,11 +778,11 @@ vretire: CALL sync
         JMP retired
 
 ; Scale a sum, the sign of whose bias may be its own.
-scale:  BNN positive
-        ST sum
+scale:  ST sum
         LD follow
         BZ plain
         LD sum
+        BNN positive
         SUBX
         JMP scaled
 plain:  LD sum
