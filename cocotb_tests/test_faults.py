@@ -57,7 +57,8 @@ def test_error_responses(config, simulator, waves):
 
 @both
 def test_memory_that_never_answers(config, simulator, waves):
-    assert run_faults("memory_that_never_answers", simulator, waves, config=config, delays=[0, 60, 150, 300, 450])["stopped"] >= 15
+    given = {"config": config, "delays": [0, 60, 150, 300, 450]}
+    assert run_faults("memory_that_never_answers", simulator, waves, **given)["stopped"] >= 15
 
 
 @pytest.mark.parametrize("most", [100, pytest.param(1000, marks=pytest.mark.slow)])

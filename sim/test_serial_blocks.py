@@ -43,7 +43,7 @@ def scaled(value, multiplier, exponent, rounding, zero_out, low, high):
 def test_scaler(digit, rounding):
     draw = random.Random(10 * digit + rounding)
     cases = []
-    for number in range(250):
+    for _ in range(250):
         exponent = draw.choice([*range(-12, 3), -31, 0, 30])
         value = draw.choice([draw.randint(-(1 << 31), (1 << 31) - 1), draw.randint(-5000, 5000), 0, -1, -(1 << 31),
                              draw.randint(-64, 64) << max(0, -exponent - draw.randint(0, 2))])

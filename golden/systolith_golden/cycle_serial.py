@@ -11,7 +11,13 @@ from systolith_spec.commands import COMMAND_BYTES, Engine, Opcode, command_for_o
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.micro_instructions import ARGUMENT_WIDTH, INDIRECT, Action, Condition, Operation
 from systolith_spec.microprogram import (
-    COMMAND_WORD, PARAMETER_WORD, TABLE_ENTRY_WORDS, TABLE_WORD, TOKEN_WORD, burst_bytes, microprogram,
+    COMMAND_WORD,
+    PARAMETER_WORD,
+    TABLE_ENTRY_WORDS,
+    TABLE_WORD,
+    TOKEN_WORD,
+    burst_bytes,
+    microprogram,
 )
 from systolith_spec.registers import register
 

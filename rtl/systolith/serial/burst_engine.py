@@ -53,8 +53,8 @@ class BurstEngine(Component):
             "rvalid": In(1), "rready": Out(1), "rdata": In(32), "rresp": In(2), "rlast": In(1),
             "wvalid": Out(1), "wready": In(1), "wstrb": Out(4), "wlast": Out(1), "wdata": Out(32),
             "bvalid": In(1), "bready": Out(1), "bresp": In(2),
-            "byte": Out(8), "byte_valid": Out(1), "beat": Out(32), "weight_valid": Out(1), "word_valid": Out(1), "word_ready": In(1),
-            "fetch": Out(1), "stored": In(32),
+            "byte": Out(8), "byte_valid": Out(1), "beat": Out(32), "weight_valid": Out(1), "word_valid": Out(1),
+            "word_ready": In(1), "fetch": Out(1), "stored": In(32),
         })
 
     def elaborate(self, platform):

@@ -6,7 +6,12 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
 from systolith_spec.micro_instructions import (
-    ARGUMENT_WIDTH, INSTRUCTION_WIDTH, PROGRAM_WORDS, Action, Condition, Operation,
+    ARGUMENT_WIDTH,
+    INSTRUCTION_WIDTH,
+    PROGRAM_WORDS,
+    Action,
+    Condition,
+    Operation,
 )
 from systolith_spec.microprogram import PARAMETER_WORD, microprogram
 
@@ -56,7 +61,8 @@ class Sequencer(Component):
         super().__init__({
             "host_read": In(1), "host_read_index": In(6), "host_read_ready": Out(1),
             "host_write": In(4), "host_write_index": In(6), "host_data": In(32), "host_write_ready": Out(1),
-            "beat": In(1), "beat_ready": Out(1), "beat_data": In(32), "column": In(signed(32)), "reduced": In(signed(32)), "cycles": In(32),
+            "beat": In(1), "beat_ready": Out(1), "beat_data": In(32),
+            "column": In(signed(32)), "reduced": In(signed(32)), "cycles": In(32),
             **{name: In(1) for name in ("running", "quiet", "aborted", "burst_busy", "burst_failed", "decode_error",
                                         "walking", "working", "scaling")},
             "accumulator": Out(32), "word": Out(32), "carry": Out(1), "act": Out(_ACTIONS),

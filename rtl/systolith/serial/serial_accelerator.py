@@ -27,12 +27,12 @@ from systolith.register_file import axi_lite_members
 from systolith.serial.burst_engine import BurstEngine
 from systolith.serial.byte_buffer import ByteBuffer
 from systolith.serial.host_port import HostPort
-from systolith_spec.micro_instructions import Action
-from systolith_spec.microprogram import burst_bytes
 from systolith.serial.product_array import ProductArray
 from systolith.serial.row_walker import RowWalker
 from systolith.serial.scaler import Scaler
 from systolith.serial.sequencer import Sequencer
+from systolith_spec.micro_instructions import Action
+from systolith_spec.microprogram import burst_bytes
 
 __all__ = ["SerialAccelerator"]
 
