@@ -16,7 +16,8 @@ from systolith_spec.registers import ErrorCode
 
 LOAD, COMPUTE, VECTOR, STORE = (1 << engine for engine in Engine)
 TINY = preset("tiny-4x4")
-CONFIGS = [TINY, replace(TINY, name="odd-3x5", rows=3, cols=5, vector_lanes=5, axi_data_width=64)]
+SERIAL = preset("serial-4x4")
+CONFIGS = [TINY, SERIAL, replace(TINY, name="odd-3x5", rows=3, cols=5, vector_lanes=5, axi_data_width=64)]
 BASE = 0x1000
 DATA = 0x2000
 RESULT = 0x6000
@@ -98,20 +99,22 @@ def test_matrix_product(config, stall, simulator, waves):
         assert values["COMMANDS"] == 8
         assert sorted(map(tuple, values["retired"])) == [(0, 7)] * 4 + [(1, 8), (2, 7), (2, 9), (3, 10)]
         assert values["BYTES_WRITTEN"] > 0
-        assert values["CYCLES"] > values["COMPUTE_BUSY"] > 0
+        assert values["CYCLES"] > values["COMPUTE_BUSY"] > 0 or not config.engine_counters
 
 
+@pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda config: config.name)
 @pytest.mark.parametrize("stall", [0.0, 0.4])
-def test_aborts(stall, simulator, waves):
-    commands, memory = matrix_product(TINY, vectors=20, inputs=16, outputs=8)
+def test_aborts(config, stall, simulator, waves):
+    commands, memory = matrix_product(config, vectors=20, inputs=16, outputs=8)
     delays = [0, 5, 20, 40, 60, 90, 130, 180, 240, 310, 390, 480, 600, 800]
-    records = run_program(TINY, commands, memory, simulator=simulator, waves=waves, stall=stall, delays=delays,
+    records = run_program(config, commands, memory, simulator=simulator, waves=waves, stall=stall, delays=delays,
                           filter="aborted_runs")
     assert records[0]["aborted"] >= 7
 
 
-def test_errors(simulator, waves):
-    commands, memory = matrix_product(TINY)
+@pytest.mark.parametrize("config", CONFIGS[:2], ids=lambda config: config.name)
+def test_errors(config, simulator, waves):
+    commands, memory = matrix_product(config)
     load = {"length": 64, "count_1": 1, "count_2": 1}
     programs = {
         0x1000: [encode("STORE", signal=VECTOR, memory=RESULT, **load), encode("VECTOR", wait=LOAD), encode("END")],
@@ -141,6 +144,6 @@ def test_errors(simulator, waves):
         case(MEMORY - 64, ErrorCode.OUT_OF_RANGE, 15, BASE + MEMORY - 64),
         case(MEMORY - 64, ErrorCode.OUT_OF_RANGE, 15, BASE + MEMORY, WRITABLE=0),
     ]
-    records = run_program(TINY, commands, memory, simulator=simulator, waves=waves, cases=cases,
+    records = run_program(config, commands, memory, simulator=simulator, waves=waves, cases=cases,
                           filter="errors_are_reported")
     assert records == [{"cases": 9}]

@@ -21,7 +21,10 @@ ODD = AcceleratorConfig(
     name="odd-5x6", rows=5, cols=6, activation_bytes=4 * _KIB, weight_bytes=2 * _KIB, parameter_bytes=_KIB,
     accumulator_depth=32, vector_lanes=3, parameter_groups=4, axi_data_width=64, queue_commands=4,
     depthwise_streams=2, line_depth=16)
-NANO, TINY, SMALL, BASE = (PRESETS[name] for name in ("nano-4x4", "tiny-4x4", "small-8x8", "base-16x16"))
+NANO, TINY, SMALL, BASE, SERIAL = (
+    PRESETS[name] for name in ("nano-4x4", "tiny-4x4", "small-8x8", "base-16x16", "serial-4x4"))
+SERIAL_8 = replace(
+    SERIAL, name="serial-8x8", rows=8, cols=8, activation_bytes=16 * _KIB, weight_bytes=8 * _KIB, accumulator_depth=128)
 
 
 def assert_exact(graph, config, samples, **memory):
@@ -36,7 +39,7 @@ def assert_exact(graph, config, samples, **memory):
 
 @pytest.mark.parametrize("stall", [0, 30])
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("config", [TINY, ODD], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [TINY, ODD, SERIAL], ids=lambda config: config.name)
 def test_random_networks(config, seed, stall):
     graph = random_network(seed, max_size=10, max_channels=16)
     assert_exact(graph, config, [random_inputs(graph, seed)], stall=stall, seed=seed + 1, memory_latency=7)
@@ -45,6 +48,7 @@ def test_random_networks(config, seed, stall):
 def test_random_network_on_the_smallest_preset():
     """Without additions and softmax, which the host computes."""
     graph = random_network(3, max_size=10, max_channels=16)
+    assert_exact(graph, SERIAL_8, [random_inputs(graph, 3)], memory_latency=7)
     assert_exact(graph, NANO, [random_inputs(graph, 3)], memory_latency=7)
 
 
@@ -78,10 +82,11 @@ def windows():
     return net.graph(*outputs)
 
 
+@pytest.mark.parametrize("config", [TINY, SERIAL], ids=lambda config: config.name)
 @pytest.mark.parametrize("stall", [0, 30])
-def test_windows_of_every_shape(stall):
+def test_windows_of_every_shape(config, stall):
     graph = windows()
-    assert_exact(graph, TINY, [random_inputs(graph, 5)], stall=stall, memory_latency=7)
+    assert_exact(graph, config, [random_inputs(graph, 5)], stall=stall, memory_latency=7)
 
 
 @pytest.mark.parametrize("stall", [0, 30])

@@ -14,6 +14,7 @@ from systolith_sim.samples import random_sample
 from systolith_spec.presets import PRESETS
 
 _LAYERS, _GROUP, _ALWAYS = 200, 8, 3
+_SERIAL_LAYERS = 40
 _CONFIGS = (PRESETS["tiny-4x4"], PRESETS["small-8x8"])
 
 
@@ -35,6 +36,19 @@ def random_layer(number):
 def test_random_layers(group):
     for number in range(group * _GROUP, (group + 1) * _GROUP):
         graph, config = random_layer(number), _CONFIGS[number % 2]
+        image, sample = compile_graph(graph, config), random_sample(graph, number)
+        (run,) = simulate(image, graph, [sample])
+        assert (run.outputs[0] == run_outputs(graph, sample)[0]).all()
+        predicted = sum(prediction.total for prediction in predict_image(image))
+        assert abs(predicted - run.cycles) <= 0.02 * run.cycles, f"layer {number}: {predicted}, not {run.cycles}"
+
+
+@pytest.mark.parametrize("group", [
+    pytest.param(group, marks=() if group < 1 else pytest.mark.slow) for group in range(_SERIAL_LAYERS // _GROUP)])
+def test_random_layers_with_serial_control(group):
+    config = PRESETS["serial-4x4"]
+    for number in range(group * _GROUP, (group + 1) * _GROUP):
+        graph = random_layer(number)
         image, sample = compile_graph(graph, config), random_sample(graph, number)
         (run,) = simulate(image, graph, [sample])
         assert (run.outputs[0] == run_outputs(graph, sample)[0]).all()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from systolith_spec.commands import Engine
 from systolith_spec.config import AcceleratorConfig
 
+from .cycle_serial import run_serial
 from .cycle_simulation import CycleSimulation
 from .cycle_work import CycleConstants, Workbook
 
@@ -80,6 +81,13 @@ def predict(
     """
     if memory_latency < 0:
         raise ValueError(f"Memory latency must be at least 0, not {memory_latency!r}")
+    if config.control == "serial":
+        run = run_serial(config, commands, memory_latency)
+        stalls = {engine.name: 0 for engine in Engine}
+        return CyclePrediction(
+            total=run.total, per_layer=dict(sorted(run.per_layer.items())),
+            per_layer_compute=dict(sorted(run.per_layer_compute.items())), busy=run.busy, stall_token=stalls,
+            stall_input=dict(stalls), bytes_read=run.bytes_read, bytes_written=run.bytes_written, commands=run.commands)
     constants = constants or CycleConstants()
     works = Workbook(config, constants).program(commands)
     simulation = CycleSimulation(config, constants, works, memory_latency, program_offset, program_limit)

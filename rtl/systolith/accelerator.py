@@ -14,6 +14,7 @@ from systolith.load_engine import LoadEngine
 from systolith.parameter_buffer import ParameterBuffer
 from systolith.processing_element import ProcessingElement
 from systolith.register_file import axi_lite_members
+from systolith.serial.serial_accelerator import SerialAccelerator
 from systolith.shapes import MEMORY_WIDTH
 from systolith.store_engine import StoreEngine
 from systolith.vector_engine import VectorEngine
@@ -103,6 +104,8 @@ class Accelerator(Component):
         return accelerator_latencies(self.config)
 
     def elaborate(self, platform):
+        if self.config.control == "serial":
+            return self._serial()
         m = Module()
         m.submodules.processor = processor = CommandProcessor(config=self.config)
         m.submodules.load = load = LoadEngine(config=self.config)
@@ -127,6 +130,15 @@ class Accelerator(Component):
         self._buffers(m, load, compute, vector, store)
         self._manager(m, processor, load, store)
         self._subordinate(m, processor)
+        return m
+
+    def _serial(self):
+        m = Module()
+        members = accelerator_members(self.config)
+        m.submodules.serial = serial = SerialAccelerator(config=self.config, members=members)
+        for name, member in members.items():
+            inner, outer = getattr(serial, name), getattr(self, name)
+            m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
         return m
 
     def _control(self, m, port, engine):

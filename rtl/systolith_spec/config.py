@@ -72,6 +72,9 @@ class AcceleratorConfig:
         Build the activation source of the vector unit (pooling, ADD, QUANTIZE, PAD, copies).
     softmax : bool
         Build the exponentials and the reciprocal of SOFTMAX.
+    control : str
+        "parallel": an engine and a queue for each kind of command, all at work at the same time; or "serial": one
+        microprogram executes the commands one after the other, in a fraction of the area and with a fraction of the speed.
     engine_counters : bool
         Build the counters of busy and stalled cycles of each engine; those of cycles, bytes and commands are always
         there.
@@ -100,6 +103,7 @@ class AcceleratorConfig:
     pooling: bool = True
     softmax: bool = True
     engine_counters: bool = True
+    control: str = "parallel"
 
     def __post_init__(self) -> None:
         for rule, message in self._rules():
@@ -156,6 +160,26 @@ class AcceleratorConfig:
             f"{self.activation_word} bytes, not {self.activation_bytes!r}")
         for unit in ("residual_add", "softmax"):
             yield self.pooling or not getattr(self, unit), f"{unit} needs pooling (the activation source)"
+        yield self.control in ("parallel", "serial"), f"control must be 'parallel' or 'serial', not {self.control!r}"
+        if self.control == "serial":
+            yield from self._serial_rules()
+
+    def _serial_rules(self):
+        for key, allowed in (
+                ("rows", (4, 8, 16)), ("cols", (4, 8, 16)), ("axi_data_width", (32,)), ("vector_lanes", (1,)),
+                ("activation_banks", (1,)), ("depthwise_streams", (0,)), ("residual_add", (False,)), ("softmax", (False,)),
+                ("pooling", (True,)), ("engine_counters", (False,)), ("dsp_sums", (False,))):
+            value = getattr(self, key)
+            text = " or ".join(map(str, allowed))
+            yield value in allowed, f"{key} must be {text} with serial control, not {value!r}"
+        # Parameters, tables and the microprogram's own words share a RAM; a command is read by one burst.
+        yield self.parameter_bytes <= 1024, \
+            f"parameter_bytes must be at most 1024 with serial control, not {self.parameter_bytes!r}"
+        yield self.parameter_groups <= 8, \
+            f"parameter_groups must be at most 8 with serial control, not {self.parameter_groups!r}"
+        yield self.cols <= self.parameter_groups, \
+            f"parameter_groups must be at least cols ({self.cols}) with serial control, not {self.parameter_groups!r}"
+        yield self.burst_beats >= 16, f"burst_beats must be at least 16 with serial control, not {self.burst_beats!r}"
 
     @property
     def axi_bytes(self) -> int:

@@ -2,10 +2,28 @@
 
 from amaranth import *
 
+from systolith.primitives.held_multiplier_pair import HeldMultiplierPair
 from systolith.primitives.multiplier_pair import MultiplierPair
 from systolith.primitives.single_port_ram import SinglePortRam
 
-__all__ = ["Ice40MultiplierPair", "Ice40SinglePortRam"]
+__all__ = ["Ice40HeldMultiplierPair", "Ice40MultiplierPair", "Ice40SinglePortRam"]
+
+_UNUSED = ("AHOLD", "CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "OLOADTOP", "OLOADBOT", "ADDSUBTOP",
+           "ADDSUBBOT", "OHOLDTOP", "OHOLDBOT", "CI", "ACCUMCI", "SIGNEXTIN")
+
+
+def _mac16(a, b, hold):
+    """Return an ``SB_MAC16`` with two products of signed bytes, and its output; ``hold`` keeps the operands b."""
+    product = Signal(32)
+    cell = Instance(
+        "SB_MAC16",
+        p_MODE_8x8=Const(1), p_A_SIGNED=Const(1), p_B_SIGNED=Const(1), p_A_REG=Const(1), p_B_REG=Const(1),
+        p_TOP_8x8_MULT_REG=Const(1), p_BOT_8x8_MULT_REG=Const(1),
+        p_TOPOUTPUT_SELECT=Const(2, 2), p_BOTOUTPUT_SELECT=Const(2, 2),  # the products
+        i_CLK=ClockSignal(), i_CE=Const(1), **{f"i_{name}": Const(0) for name in _UNUSED}, i_BHOLD=hold,
+        i_A=a, i_B=b, i_C=Const(0, 16), i_D=Const(0, 16), o_O=product,
+    )  # fmt: skip
+    return cell, (product[:16].as_signed(), product[16:].as_signed())
 
 
 class Ice40MultiplierPair(MultiplierPair):
@@ -15,19 +33,16 @@ class Ice40MultiplierPair(MultiplierPair):
     """
 
     def _products(self, m):
-        product = Signal(32)
-        inputs = ("AHOLD", "BHOLD", "CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "OLOADTOP", "OLOADBOT",
-                  "ADDSUBTOP", "ADDSUBBOT", "OHOLDTOP", "OHOLDBOT", "CI", "ACCUMCI", "SIGNEXTIN")
-        m.submodules.mac16 = Instance(
-            "SB_MAC16",
-            p_MODE_8x8=Const(1), p_A_SIGNED=Const(1), p_B_SIGNED=Const(1), p_A_REG=Const(1), p_B_REG=Const(1),
-            p_TOP_8x8_MULT_REG=Const(1), p_BOT_8x8_MULT_REG=Const(1),
-            p_TOPOUTPUT_SELECT=Const(2, 2), p_BOTOUTPUT_SELECT=Const(2, 2),  # the products
-            i_CLK=ClockSignal(), i_CE=Const(1), **{f"i_{name}": Const(0) for name in inputs},
-            i_A=Cat(self.a[0], self.a[1]), i_B=Cat(self.b[0], self.b[1]), i_C=Const(0, 16), i_D=Const(0, 16),
-            o_O=product,
-        )  # fmt: skip
-        return product[:16].as_signed(), product[16:].as_signed()
+        m.submodules.mac16, products = _mac16(Cat(self.a[0], self.a[1]), Cat(self.b[0], self.b[1]), Const(0))
+        return products
+
+
+class Ice40HeldMultiplierPair(HeldMultiplierPair):
+    """:class:`~systolith.primitives.held_multiplier_pair.HeldMultiplierPair` as one ``SB_MAC16`` that holds its operands B."""
+
+    def _products(self, m):
+        m.submodules.mac16, products = _mac16(self.a.replicate(2), Cat(self.b[0], self.b[1]), ~self.load)
+        return products
 
 
 class Ice40SinglePortRam(SinglePortRam):

@@ -1,0 +1,1 @@
+"""Serial control: one microprogram executes the commands one after the other."""
