@@ -8,14 +8,17 @@ from systolith.block_ram import block_ram
 from systolith_boards.shell.protocol import ESCAPE, ESCAPE_XOR, FLAG, FRAME_BYTES, WINDOW
 from systolith_boards.shell.serial_crc import SerialCrc
 
-__all__ = ["FrameReceiver", "FrameTransmitter", "frame_stream"]
+__all__ = ["FRAME_LAYOUT", "FrameReceiver", "FrameTransmitter", "frame_stream"]
+
+FRAME_LAYOUT = data.StructLayout({"data": 8, "last": 1})
+"""A byte of the contents of a frame; ``last`` marks the last one."""
 
 _CRC_BYTES = 4
 
 
 def frame_stream():
-    """Signature of the contents of frames: payload ``data`` and ``last``, which marks the last byte of a frame."""
-    return stream.Signature(data.StructLayout({"data": 8, "last": 1}))
+    """Signature of the contents of frames, byte by byte."""
+    return stream.Signature(FRAME_LAYOUT)
 
 
 class FrameReceiver(Component):

@@ -4,8 +4,9 @@ from amaranth import *
 from amaranth.lib.wiring import Component, In, Out, connect
 
 from systolith.accelerator import Accelerator
+from systolith.head_buffer import HeadBuffer
 from systolith_boards.shell.bridge import HostBridge
-from systolith_boards.shell.framing import FrameReceiver, FrameTransmitter
+from systolith_boards.shell.framing import FRAME_LAYOUT, FrameReceiver, FrameTransmitter
 from systolith_boards.shell.memory import MainMemory
 from systolith_boards.shell.protocol import Identity
 from systolith_boards.shell.uart import UartReceiver, UartTransmitter
@@ -102,8 +103,13 @@ class Shell(Component):
         m.submodules.frame_transmitter = frames_out = FrameTransmitter()
         m.d.comb += [receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx)]
         connect(m, uart=receiver.data, frames=frames_in.i)
-        connect(m, frames=frames_in.o, bridge=bridge.requests)
-        connect(m, bridge=bridge.answers, frames=frames_out.i)
+        # Registers on both sides of the bridge: frames and bridge would be one long path.
+        m.submodules.requests = requests = HeadBuffer(shape=FRAME_LAYOUT)
+        m.submodules.answers = answers = HeadBuffer(shape=FRAME_LAYOUT)
+        connect(m, frames=frames_in.o, requests=requests.i)
+        connect(m, requests=requests.o, bridge=bridge.requests)
+        connect(m, bridge=bridge.answers, answers=answers.i)
+        connect(m, answers=answers.o, frames=frames_out.i)
         connect(m, frames=frames_out.o, uart=transmitter.data)
 
     def _connect(self, m, manager, prefix, subordinate, other_prefix):
