@@ -6,7 +6,8 @@ from amaranth.lib.wiring import Component, In, Out
 
 from systolith.delay import delay
 from systolith.multiplier import Multiplier
-from systolith.primitives.ice40 import Ice40MultiplierPair, Ice40SinglePortRam
+from systolith.primitives.held_multiplier_pair import HeldMultiplierPair
+from systolith.primitives.ice40 import Ice40HeldMultiplierPair, Ice40MultiplierPair, Ice40SinglePortRam
 from systolith.primitives.lut import Ecp5LutMultiplier
 from systolith.primitives.multiplier_pair import MultiplierPair
 from systolith.primitives.multiply_add import MultiplyAdd
@@ -59,8 +60,9 @@ def simulate(generic, family, cells, simulator, test, **arguments):
     ("nexus", lambda: MultiplyAdd(shape=signed(21), count=4, addend_latency=3), lambda: NexusMultiplyAdd(shape=signed(21)),
      {"a": [8] * 4, "b": [8] * 4, "addend": [21]}),
     ("ice40", MultiplierPair, Ice40MultiplierPair, {"a": [8] * 2, "b": [8] * 2}),
+    ("ice40", HeldMultiplierPair, Ice40HeldMultiplierPair, {"a": [8], "b": [8] * 2, "load": [1]}),
     ("ecp5", lambda: Multiplier(**BYTE, latency=3), Ecp5LutMultiplier, {"a": [8], "b": [8]}),
-], ids=["nexus-9", "nexus-18", "nexus-multiply-add", "ice40-pair", "ecp5-lut"])
+], ids=["nexus-9", "nexus-18", "nexus-multiply-add", "ice40-pair", "ice40-held-pair", "ecp5-lut"])
 def test_cells_in_simulation(cells, generic, family, inputs, simulator):
     values = simulate(generic(), family(), cells, simulator, "same_outputs", inputs=inputs, latency=4)
     assert values["different"] == 0 and values["seen"] > 1000

@@ -384,7 +384,9 @@ open:   LD base
         ST left
         LD buffer
         ST place
-burst:  LD address
+burst:  BQ next
+        CALL check
+next:   LD address
         ST where
         AND =BURST_MASK
         ST count
@@ -716,7 +718,8 @@ apart:  LD left
         LD =0
         ST left
         LD count
-acount: ST count
+acount: BZ anext                ; no channels: refused by the machine model
+        ST count
         LD follow
         BNZ afollow
 aeach:  LDC
