@@ -88,7 +88,8 @@ def test_from_rtl_to_bitstream(name, tmp_path):
     modules = {row["module"]: row for row in report["hierarchy"]}
     assert modules["top"]["lut"] >= modules["shell"]["lut"] > modules["shell.bridge"]["lut"] > 0
     assert modules["shell.memory"]["bram"] > 0 or BOARDS[name].single_port
-    assert {"yosys", "nextpnr", "packer"} == set(report["usage"])
+    placed_anew = {"annealing"} if BOARDS[name].family == "ecp5" else set()
+    assert {"yosys", "nextpnr", "packer"} | placed_anew == set(report["usage"])
     assert report["usage"]["yosys"]["memory_mb"] > 50
 
 

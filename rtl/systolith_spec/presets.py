@@ -49,12 +49,14 @@ PRESETS["ulx3s-16x16"] = replace(
     PRESETS["base-16x16"], name="ulx3s-16x16", vector_lanes=8, dsp_budget=104, multiplier_style="ecp5")
 # 28 multipliers: the array takes 16, a lane of the vector unit 6 or 7.
 PRESETS["orangecrab-25f"] = replace(PRESETS["tiny-4x4"], name="orangecrab-25f", vector_lanes=1, multiplier_style="ecp5")
-PRESETS["tang-primer-20k"] = replace(PRESETS["tiny-4x4"], name="tang-primer-20k", vector_lanes=1)
 # As little logic as runs a convolution network, on one command at a time: FPGAs of 5,000 to 9,000 LUTs.
 PRESETS["serial-4x4"] = replace(
     PRESETS["nano-4x4"], name="serial-4x4", control="serial", activation_bytes=4 * _KIB, activation_banks=1,
     weight_bytes=2 * _KIB, parameter_bytes=_KIB)
 PRESETS["tang-nano-9k"] = replace(PRESETS["serial-4x4"], name="tang-nano-9k", activation_bytes=8 * _KIB, weight_bytes=4 * _KIB)
+PRESETS["tang-primer-20k"] = replace(
+    PRESETS["serial-4x4"], name="tang-primer-20k", rows=8, cols=8, activation_bytes=16 * _KIB, weight_bytes=8 * _KIB,
+    accumulator_depth=128)
 PRESETS["icebreaker"] = replace(PRESETS["serial-4x4"], name="icebreaker", weight_bytes=_KIB)
 
 
