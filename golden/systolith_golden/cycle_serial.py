@@ -35,7 +35,7 @@ _RETIRE = (Action.RETIRE_LOAD, Action.RETIRE_COMPUTE, Action.RETIRE_VECTOR, Acti
 
 @dataclass
 class SerialRun:
-    """Counts of a predicted run; times in cycles from the start strobe."""
+    """Counts of a predicted run; times in cycles from the start strobe. ``times``: each command and the cycles it takes."""
 
     total: int = 0
     per_layer: dict[int, int] = field(default_factory=dict)
@@ -44,6 +44,7 @@ class SerialRun:
     bytes_read: int = 0
     bytes_written: int = 0
     commands: int = 0
+    times: list[tuple[bytes, int]] = field(default_factory=list)
 
 
 def _shape(words: tuple[int, ...]) -> tuple[int, ...]:
@@ -220,6 +221,7 @@ def run_serial(config: AcceleratorConfig, commands: Iterable[bytes], memory_late
             known[key] = machine.time - begin, taken - begin, retired - begin, moved, ram[tables]
         cycles, taken, retired, moved, contents = known[key]
         machine.time = begin + cycles
+        run.times.append((data, cycles))
         if words[0] & 0xF == Opcode.PARAMS:
             ram[tables] = contents
         run.bytes_read += moved[0]

@@ -77,6 +77,16 @@ def explain(config: AcceleratorConfig, commands: Iterable[bytes], macs: Mapping[
     elements = config.processing_elements
     for entry in times:
         _add_needs(layers[entry.work.layer], entry)
+    share = _share_serial if config.control == "serial" else _share
+    share(times, total, layers, elements)
+    for number, layer in layers.items():
+        layer.macs = macs.get(number, 0)
+        layer.losses["empty"] -= layer.macs
+    return list(layers.values())
+
+
+def _share(times, total, layers, elements):
+    """Give each cycle to a layer and, for each multiplier, to a loss; useful multiplications are in "empty" still."""
     last = 0.0
     for entry in times:
         if entry.work.engine != Engine.COMPUTE:
@@ -96,10 +106,27 @@ def explain(config: AcceleratorConfig, commands: Iterable[bytes], macs: Mapping[
         final = layers[max(layers)]
         final.cycles += total - int(last)
         final.losses["fill_drain"] += (total - int(last)) * elements
-    for number, layer in layers.items():
-        layer.macs = macs.get(number, 0)
-        layer.losses["empty"] -= layer.macs
-    return list(layers.values())
+
+
+def _share_serial(times, total, layers, elements):
+    """The same for serial control, where the multipliers wait for each command but COMPUTE from its fetch to its end."""
+    causes = {Space.WEIGHT: "weights", Space.ACTIVATION: "input"}
+    for entry in times:
+        layer, cycles = layers[entry.work.layer], int(entry.end - entry.begin)
+        layer.cycles += cycles
+        if entry.work.engine == Engine.COMPUTE:
+            stream = round(entry.work.stream * min(entry.work.demand, 1.0))
+            layer.losses["empty"] += stream * elements
+            layer.losses["fill_drain"] += (cycles - stream) * elements
+        elif entry.work.engine == Engine.VECTOR and not entry.work.params:
+            layer.losses["vector"] += cycles * elements
+        else:
+            cause = "input" if entry.work.engine == Engine.STORE else causes.get(entry.space, "commands")
+            layer.losses[cause] += cycles * elements
+    if times:
+        final, rest = layers[max(layers)], total - int(times[-1].end)
+        final.cycles += rest
+        final.losses["commands"] += rest * elements
 
 
 def _add_needs(layer: LayerExplanation, entry: CommandTimes) -> None:

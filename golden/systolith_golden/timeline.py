@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from systolith_spec.commands import Engine, Space, decode
 from systolith_spec.config import AcceleratorConfig
 
+from .cycle_serial import SerialRun, run_serial
 from .cycle_sharing import Stream
 from .cycle_simulation import CycleSimulation, EngineState
 from .cycle_work import CycleConstants, Work, Workbook
@@ -99,6 +100,18 @@ def timeline(config: AcceleratorConfig, commands: Iterable[bytes], memory_latenc
     works = Workbook(config, constants).program(commands)
     result = [CommandTimes(work=work, space=Space(decode(command)[1]["space"]) if work.engine == Engine.LOAD else None)
               for work, command in zip(works[:-1], commands, strict=False)]
+    if config.control == "serial":
+        return result, _one_after_the_other(result, run_serial(config, commands, memory_latency))
     times = {id(entry.work): entry for entry in result}
     simulation = _TracedSimulation(times, config, constants, works, memory_latency, program_offset, program_limit)
     return result, int(simulation.run())
+
+
+def _one_after_the_other(entries: list[CommandTimes], run: SerialRun) -> int:
+    """Serial control: a command, from its fetch to its end, begins when the one before has ended."""
+    now = 0
+    for entry, (_, cycles) in zip(entries, run.times, strict=True):
+        entry.ready = entry.offered = entry.begin = now
+        now += cycles
+        entry.end = entry.retired = now
+    return run.total
