@@ -267,24 +267,6 @@ def test_slack_is_what_the_slowest_path_leaves(tmp_path_factory, tiles):
         assert slack[step] == pytest.approx(longest - max(length for length, steps in lengths.values() if step in steps))
 
 
-def test_a_wire_weighs_what_its_cell_drives(tmp_path):
-    netlist = path_of_two()
-    for number in range(3):
-        netlist.flipflop(f"side{number}", 5, 3, number, M="first")
-    design = netlist.read(tmp_path)
-    model = TimingModel(design, netlist.sdf(tmp_path))
-    weight = np.zeros(len(model.drivers))
-
-    def wire(cell, port):
-        return model.wire[design.index[cell], port]
-
-    assert (model.branching(weight) == 1).all()
-    weight[[wire("second", "B"), *(wire(f"side{number}", "M") for number in range(3))]] = 0.8, 0.2, 0.2, 0.4
-    expected = np.ones(len(weight))
-    expected[wire("first", "A")] = (0.8 + 0.2 + 0.2 + 0.4) / 0.8
-    assert model.branching(weight) == pytest.approx(expected)
-
-
 def test_refinement_brings_a_path_together(tmp_path):
     netlist = filled(path_of_two(far=25), 30)
     design = netlist.read(tmp_path)

@@ -23,9 +23,6 @@ _COOL = 0.8  # of the passes; then only what gains is accepted
 _REACH, _SHORTEST_REACH = 40, 3  # tiles, at the beginning and at the end
 # Weight of a wire: its criticality to a power that grows, as in VPR (Marquardt, Betz, Rose, FPGA 2000).
 _FIRST_POWER, _LAST_POWER = 1.0, 8.0
-# A wire whose cell drives many weighs as much as they do, up to so many times its own weight: moved towards its driver, the
-# cell makes all of them longer by what this one gets shorter, and no path.
-_BRANCHES = 4.0
 _CRITICAL = 0.8  # of the longest path: wires on such paths show where to move
 _RESERVE = 0.1  # of the longest path: slack that a wire must keep; half of the rest may be used up in a pass
 
@@ -93,7 +90,6 @@ class _Annealing:
         power = _LAST_POWER - (_LAST_POWER - _FIRST_POWER) * warmth
         delays = self._model.wire_delays(self._layout)
         weight = np.clip(1 - slack / longest, 0, 1) ** power
-        weight *= np.minimum(self._model.branching(weight), _BRANCHES)
         scale = half_perimeters(self._circuit, self._layout).sum() / (weight * delays).sum()
         spare = np.maximum(slack - _RESERVE * longest, 0) / 2
         weights = Weights(weight * scale, delays + spare, scale, _CRITICAL**power * scale)

@@ -150,26 +150,6 @@ class TimingModel:
         np.minimum.at(slack, edges[:, 3], required[edges[:, 1]] - steps - arrival[edges[:, 0]])
         return slack, arrivals
 
-    def branching(self, weight: np.ndarray) -> np.ndarray:
-        """Weight of all wires behind the cell of each wire, as a multiple of the heaviest of them; 1 where there are none.
-
-        Parameters
-        ----------
-        weight : ndarray of float, shape (wires,)
-
-        Returns
-        -------
-        ndarray of float, shape (wires,)
-            At least 1.
-        """
-        total = np.bincount(self._wire_node, weights=weight, minlength=len(self._start))
-        heaviest = np.zeros(len(self._start))
-        np.maximum.at(heaviest, self._wire_node, weight)
-        times = np.divide(total, heaviest, out=np.ones(len(self._start)), where=heaviest > 0)
-        behind = np.ones(len(weight))
-        np.maximum.at(behind, self._edges[:, 3], times[self._edges[:, 1]])
-        return behind
-
     def _arrival(self, steps):
         """When the last change arrives at each output, ps."""
         arrival = self._start.copy()
