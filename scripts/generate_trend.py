@@ -20,6 +20,7 @@ from systolith_boards.report import SynthesisReport
 from systolith_boards.tools import SynthesisError
 from systolith_cli.synth import synthesise_board, synthesise_config
 from systolith_compiler.compiler import compile_graph
+from systolith_compiler.graph import UnsupportedError
 from systolith_compiler.tflite_reader import read_tflite
 from systolith_sim.figures import Figures, publish
 from systolith_sim.models import model_path
@@ -79,12 +80,17 @@ def build(board: str, config: AcceleratorConfig, mode: str, cached_only: bool) -
 
 
 def speed(config: AcceleratorConfig) -> dict[str, dict[str, int]]:
-    """Predicted cycles, and bytes of main memory, of each network whose file is present."""
+    """Predicted cycles, and bytes of main memory, of each network whose file is present and that the buffers allow."""
     result = {}
     for name in NETWORKS:
         path = model_path(name)
-        if path is not None:
+        if path is None:
+            continue
+        try:
             image = compile_graph(read_tflite(path), config)
+        except UnsupportedError:  # too small a buffer for a single pixel
+            continue
+        else:
             result[name] = {"cycles": sum(run.total for run in predict_image(image)), "bytes": image.memory.size}
     return result
 
@@ -149,7 +155,10 @@ def speed_table(entries: list[dict]) -> Figures:
         memory = BOARDS[entry["board"]].main_memory
         cells = []
         for name in NETWORKS:
-            network = entry["networks"][name]
+            network = entry["networks"].get(name)
+            if network is None:
+                cells.append("-")
+                continue
             star = "*" if entry["mode"] == "board" and network["bytes"] > memory else ""
             cells.append(f"{clock_mhz(entry) * 1e6 / network['cycles']:,.0f}{star}")
         kind = "bitstream" if entry["mode"] == "board" else "out of context"
@@ -157,7 +166,7 @@ def speed_table(entries: list[dict]) -> Figures:
     return Figures(
         name="speed", rows=rows, header=["board", "configuration", "", "MHz", *NETWORKS.values()],
         summary="Inferences per second: clock / predicted cycles (`make trend`; area and seed in docs/boards.md). A * marks "
-        "networks that need more main memory than the bitstream has.")
+        "networks that need more main memory than the bitstream has, a - those that need larger buffers.")
 
 
 def publish_tables(entries: list[dict]) -> None:
