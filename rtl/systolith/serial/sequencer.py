@@ -5,6 +5,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
+from systolith.command_processor import register_constants
 from systolith_spec.micro_instructions import (
     ARGUMENT_WIDTH,
     INSTRUCTION_WIDTH,
@@ -14,6 +15,7 @@ from systolith_spec.micro_instructions import (
     Operation,
 )
 from systolith_spec.microprogram import PARAMETER_WORD, microprogram
+from systolith_spec.registers import register
 
 __all__ = ["Sequencer"]
 
@@ -145,9 +147,6 @@ class Sequencer(Component):
     @property
     def host_constants(self):
         """Words that describe the hardware, by index of the register."""
-        from systolith.command_processor import register_constants
-        from systolith_spec.registers import register
-
         return {register(name).offset // 4: value for name, value in register_constants(self.config).items()}
 
     def _branches(self, m, branching, condition, argument, address, taken, advance):
