@@ -658,14 +658,14 @@ def test_each_error_names_command_field_and_rule(name, fields, message):
     assert (caught.value.opcode, caught.value.index) == (name, index)
 
 
-def test_accumulations_must_be_four_cycles_apart():
+def test_accumulations_must_be_five_cycles_apart():
     # Tiles of 12 vectors: the second comes to entry 9 three cycles after the first.
     walk = {**slab(3, 4, 3), "chunk_count": 1}
-    apart = {"block_count": 2, "block_step": 8}
+    apart = {"block_count": 2, "block_step": 7}
     Program(ODD).load(np.zeros(64, np.int8)).load(np.zeros(30, np.int8), 0, 1).add(
         "COMPUTE", **walk, **apart
     ).run()
-    message = r"^Command %d \(COMPUTE\): accumulator must be such that no entry is updated twice within 4 cyc"
+    message = r"^Command %d \(COMPUTE\): accumulator must be such that no entry is updated twice within 5 cyc"
     with pytest.raises(MachineError, match=message % 2):
         program = Program(ODD).load(np.zeros(64, np.int8)).load(np.zeros(30, np.int8), 0, 1)
         program.add("COMPUTE", **walk, block_count=2, block_step=9).run()

@@ -48,6 +48,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "dma_errors": ("sim/test_load_engine.py", "sim/test_store_engine.py"),
     "generate": ("sim/test_generate.py::test_files_and_ports",),
     "head_buffer": ("sim/test_skid_buffer.py",),
+    "head_fifo": ("sim/test_block_fifo.py",),
     "high_multiplier": ("sim/test_reciprocal.py",),
     "lane_tables": ("sim/test_vector_engine.py",),
     "parameter_loader": ("sim/test_vector_engine.py",),
