@@ -145,21 +145,25 @@ class HostBridge(Component):
     def _operand(self, m, r):
         with m.State("OPERAND"):
             m.d.comb += self.requests.ready.eq(1)
-            wanted = Mux(r.request.command == Command.READ_MEMORY, _LENGTH_BYTES, _WORD_BYTES)
+            final = Mux(r.request.command == Command.READ_MEMORY, _LENGTH_BYTES - 1, _WORD_BYTES - 1)
             with m.If(self.requests.valid):
                 m.d.sync += [r.word.word_select(r.count[:2], 8).eq(self.requests.payload.data), r.count.eq(r.count + 1)]
-                with m.If(self.requests.payload.last != (r.count + 1 == wanted)):
+                with m.If(self.requests.payload.last != (r.count == final)):
                     self._fail(m, r, Status.BAD_LENGTH)
                 with m.Elif(self.requests.payload.last):
                     with m.If(r.request.command == Command.READ_MEMORY):
                         m.next = "READ_MEMORY"
                     with m.Else():
                         m.next = "WRITE_REGISTER"
+        bad, outside = Signal(), Signal()
+        length = r.word[:8 * _LENGTH_BYTES]
         with m.State("READ_MEMORY"):
-            length = r.word[:8 * _LENGTH_BYTES]
-            with m.If((length == 0) | (length > MAX_DATA)):
+            m.d.sync += [bad.eq((length == 0) | (length > MAX_DATA)), outside.eq(r.address + length > self.memory_bytes)]
+            m.next = "READ_CHECKED"
+        with m.State("READ_CHECKED"):
+            with m.If(bad):
                 self._fail(m, r, Status.BAD_LENGTH)
-            with m.Elif(r.address + length > self.memory_bytes):
+            with m.Elif(outside):
                 self._fail(m, r, Status.OUT_OF_RANGE)
             with m.Else():
                 self._finish(m, r, count=length)

@@ -88,18 +88,22 @@ class FrameReceiver(Component):
     def _read(self, m, ram, lengths):
         place = Signal(range(WINDOW))
         count = Signal(range(FRAME_BYTES))
-        wait = Signal(range(ram.read_latency + 1))
+        # Length and the comparison with it are registers, and ready before the byte is.
+        cycles = ram.read_latency + 1
+        wait, arrived = Signal(range(cycles)), Signal()
+        length, last, present = Signal.like(lengths[0], name="length"), Signal(), Signal()
+        m.d.sync += [length.eq(lengths[place]), present.eq(lengths[place] != 0), last.eq(count + 1 == length)]
         m.d.comb += [
             ram.r_addr.eq(Cat(count, place)),
             ram.r_en.eq(1),
             self.o.payload.data.eq(ram.r_data),
-            self.o.payload.last.eq(count + 1 == lengths[place]),
-            self.o.valid.eq((lengths[place] != 0) & (wait == ram.read_latency)),
+            self.o.payload.last.eq(last),
+            self.o.valid.eq(arrived),
         ]
-        with m.If((lengths[place] != 0) & (wait != ram.read_latency)):
-            m.d.sync += wait.eq(wait + 1)
+        with m.If(present & ~arrived):
+            m.d.sync += [wait.eq(wait + 1), arrived.eq(wait == cycles - 1)]
         with m.If(self.o.valid & self.o.ready):
-            m.d.sync += [wait.eq(0), count.eq(count + 1)]
+            m.d.sync += [wait.eq(0), arrived.eq(0), count.eq(count + 1)]
             with m.If(self.o.payload.last):
                 m.d.sync += [count.eq(0), lengths[place].eq(0), place.eq(place + 1)]
 

@@ -1,4 +1,4 @@
-"""Serial requantization: an output in some 25 cycles."""
+"""Serial requantization: an output in some 27 cycles."""
 
 from amaranth import *
 from amaranth.lib.wiring import Component, In, Out

@@ -205,14 +205,16 @@ class SerialAccelerator(Component):
     def _reduce(self, m, element, valid, maximum, clear, reduced):
         """Sum or maximum of the elements of a window."""
         total, first = Signal(signed(25), reset_less=True), Signal(reset_less=True)
+        s1_valid, s1_element = Signal(), Signal(signed(8), reset_less=True)
+        m.d.sync += [s1_valid.eq(valid), s1_element.eq(element)]
         with m.If(clear):
             m.d.sync += first.eq(1)
-        with m.Elif(valid):
+        with m.Elif(s1_valid):
             m.d.sync += first.eq(0)
             with m.If(~maximum & ~first):
-                m.d.sync += total.eq(total + element)
-            with m.Elif(first | (element > total)):
-                m.d.sync += total.eq(element)
+                m.d.sync += total.eq(total + s1_element)
+            with m.Elif(first | (s1_element > total)):
+                m.d.sync += total.eq(s1_element)
         m.d.comb += reduced.eq(total)
 
     def _results(self, m, scaler, activations, bursts, sequencer):
