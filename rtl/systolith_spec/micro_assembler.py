@@ -83,7 +83,7 @@ def assemble(text, *, values, places, free):
     """Translate a microprogram.
 
     A NOP is inserted where an instruction would read a word directly behind the instruction that writes it, use the
-    index directly behind its load, or test for 0 directly behind the instruction that changes the accumulator. (A label there is that of the
+    index directly behind its load, or test for 0 directly behind a change of the accumulator. (A label there is that of the
     instruction, not of the NOP: branches leave a bubble.)
 
     Parameters

@@ -213,7 +213,7 @@ class SerialAccelerator(Component):
             m.d.sync += first.eq(0)
             with m.If(~maximum & ~first):
                 m.d.sync += total.eq(total + s1_element)
-            with m.Elif(first | (s1_element > total)):
+            with m.Elif(first | (s1_element > total[:8].as_signed())):  # the maximum is a byte
                 m.d.sync += total.eq(s1_element)
         m.d.comb += reduced.eq(total)
 
