@@ -27,8 +27,8 @@ _WORD = (1 << 32) - 1
 _TOKENS = 1 << 15
 _UNKNOWN = 0xF9
 """Word of the parameter buffer: an exponent of -7, as scales of layers have it."""
-_ARRAY_LATENCY = 4
-_SCALE_CYCLES = 22
+_ARRAY_LATENCY = 5
+_SCALE_CYCLES = 24
 _TICK_CYCLES, _TICK_COST = 1024, 16
 _RETIRE = (Action.RETIRE_LOAD, Action.RETIRE_COMPUTE, Action.RETIRE_VECTOR, Action.RETIRE_STORE)
 

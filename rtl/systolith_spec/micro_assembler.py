@@ -19,6 +19,7 @@ _BRANCHES = {
     "BS": Condition.STOPPED, "CALL": Condition.CALL, "RET": Condition.RETURN,
 }
 _READS = (Operation.LD, Operation.ADD, Operation.SUB, Operation.AND)
+_CALCULATES = (*_READS, Operation.SHR, Operation.LDC, Operation.LDR)
 _WRITES = (Operation.ST, Operation.STC)
 _INDEXED = (*_READS, *_WRITES)
 _INDEXED_ACTIONS = (Action.EXPONENT, Action.SCALE)
@@ -62,25 +63,28 @@ def _lines(text):
 
 
 def _spaced(lines):
-    """Insert an instruction where one would read what the one before it writes."""
-    written, indexed = None, False
+    """Insert an instruction where one would use what the one before it makes, too early."""
+    written, indexed, calculated = None, False, False
     for number, label, parts in lines:
         if parts:
             name, argument = parts[0], parts[1:]
             reads = argument if name in [operation.name for operation in _READS] else None
             indirect = name[-1] == "X" and name[:-1] in Operation.__members__ or name in ("EXPONENT", "SCALE")
-            if (reads and reads == written) or (indirect and indexed):
+            tested = _BRANCHES.get(name) in (Condition.ZERO, Condition.NOT_ZERO)
+            if (reads and reads == written) or (indirect and indexed) or (tested and calculated):
                 yield number, None, ["NOP"]
             written = argument if name in [operation.name for operation in _WRITES] else None
             indexed = name in [action.name for action in _LOADS_INDEX]
+            calculated = name.removesuffix("X") in [operation.name for operation in _CALCULATES]
         yield number, label, parts
 
 
 def assemble(text, *, values, places, free):
     """Translate a microprogram.
 
-    A NOP is inserted where an instruction would read a word directly behind the instruction that writes it, or use the
-    index directly behind its load. (A label there is that of the instruction, not of the NOP: branches leave a bubble.)
+    A NOP is inserted where an instruction would read a word directly behind the instruction that writes it, use the
+    index directly behind its load, or test for 0 directly behind a change of the accumulator. (A label there is that of the
+    instruction, not of the NOP: branches leave a bubble.)
 
     Parameters
     ----------

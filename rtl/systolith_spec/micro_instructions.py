@@ -35,7 +35,7 @@ class Condition(IntEnum):
     """When a branch is taken."""
 
     ALWAYS = 0
-    ZERO = 1          # accumulator is 0
+    ZERO = 1          # accumulator is 0; not directly behind its change
     NOT_ZERO = 2
     NEGATIVE = 3      # bit 31 of the accumulator
     NOT_NEGATIVE = 4

@@ -35,6 +35,9 @@ class _Registers:
         self.written = Signal()
         self.written_sequence = Signal(8)
         self.written_status = Signal(8)
+        # The command, decoded, and whether it is the last WRITE_REGISTER once more: a cycle behind the request.
+        self.is_command = {command: Signal(name=f"is_{command.name.lower()}") for command in Command}
+        self.again = Signal()
 
 
 class HostBridge(Component):
@@ -83,6 +86,8 @@ class HostBridge(Component):
         m = Module()
         r = _Registers(self.memory_bytes)
         m.d.comb += [self.host_addr.eq(r.address), self.host_w_data.eq(self.requests.payload.data)]
+        m.d.sync += [flag.eq(r.request.command == command) for command, flag in r.is_command.items()]
+        m.d.sync += r.again.eq(r.written & (r.written_sequence == r.request.sequence))
         with m.If(self.requests.valid & self.requests.ready):
             m.d.sync += r.ended.eq(self.requests.payload.last)
         with m.FSM():
@@ -115,28 +120,29 @@ class HostBridge(Component):
                 ]
                 with m.If(r.count == HEADER_BYTES - 1):
                     m.d.sync += r.count.eq(0)
-                    m.next = "COMMAND"
+                    m.next = "DECODE"
                 with m.Elif(self.requests.payload.last):  # too short even for an answer
                     m.d.sync += r.count.eq(0)
+        with m.State("DECODE"):
+            m.next = "COMMAND"
         with m.State("COMMAND"):
             outside = r.request.address[len(r.address):].any()
             m.d.sync += r.address.eq(r.request.address | outside.replicate(len(r.address)))
             after = {Command.READ_MEMORY: "OPERAND", Command.WRITE_MEMORY: "WRITE_MEMORY",
                      Command.READ_REGISTER: "READ_REGISTER", Command.WRITE_REGISTER: "OPERAND"}
-            with m.Switch(r.request.command):
-                with m.Case(Command.IDENTIFY):
-                    m.d.sync += [r.written.eq(0), r.address.eq(0)]
-                    with m.If(r.ended):
-                        self._finish(m, r, count=len(self.identity))
-                    with m.Else():
+            with m.If(r.is_command[Command.IDENTIFY]):
+                m.d.sync += [r.written.eq(0), r.address.eq(0)]
+                with m.If(r.ended):
+                    self._finish(m, r, count=len(self.identity))
+                with m.Else():
+                    self._fail(m, r, Status.BAD_LENGTH)
+            for command, state in after.items():
+                with m.Elif(r.is_command[command]):
+                    m.next = state
+                    with m.If(r.ended != (command == Command.READ_REGISTER)):
                         self._fail(m, r, Status.BAD_LENGTH)
-                for command, state in after.items():
-                    with m.Case(command):
-                        m.next = state
-                        with m.If(r.ended != (command == Command.READ_REGISTER)):
-                            self._fail(m, r, Status.BAD_LENGTH)
-                with m.Default():
-                    self._fail(m, r, Status.BAD_COMMAND)
+            with m.Else():
+                self._fail(m, r, Status.BAD_COMMAND)
         with m.State("DRAIN"):
             m.d.comb += self.requests.ready.eq(~r.ended)
             with m.If(r.ended):
@@ -145,21 +151,25 @@ class HostBridge(Component):
     def _operand(self, m, r):
         with m.State("OPERAND"):
             m.d.comb += self.requests.ready.eq(1)
-            wanted = Mux(r.request.command == Command.READ_MEMORY, _LENGTH_BYTES, _WORD_BYTES)
+            final = Mux(r.is_command[Command.READ_MEMORY], _LENGTH_BYTES - 1, _WORD_BYTES - 1)
             with m.If(self.requests.valid):
                 m.d.sync += [r.word.word_select(r.count[:2], 8).eq(self.requests.payload.data), r.count.eq(r.count + 1)]
-                with m.If(self.requests.payload.last != (r.count + 1 == wanted)):
+                with m.If(self.requests.payload.last != (r.count == final)):
                     self._fail(m, r, Status.BAD_LENGTH)
                 with m.Elif(self.requests.payload.last):
-                    with m.If(r.request.command == Command.READ_MEMORY):
+                    with m.If(r.is_command[Command.READ_MEMORY]):
                         m.next = "READ_MEMORY"
                     with m.Else():
                         m.next = "WRITE_REGISTER"
+        bad, outside = Signal(), Signal()
+        length = r.word[:8 * _LENGTH_BYTES]
         with m.State("READ_MEMORY"):
-            length = r.word[:8 * _LENGTH_BYTES]
-            with m.If((length == 0) | (length > MAX_DATA)):
+            m.d.sync += [bad.eq((length == 0) | (length > MAX_DATA)), outside.eq(r.address + length > self.memory_bytes)]
+            m.next = "READ_CHECKED"
+        with m.State("READ_CHECKED"):
+            with m.If(bad):
                 self._fail(m, r, Status.BAD_LENGTH)
-            with m.Elif(r.address + length > self.memory_bytes):
+            with m.Elif(outside):
                 self._fail(m, r, Status.OUT_OF_RANGE)
             with m.Else():
                 self._finish(m, r, count=length)
@@ -182,7 +192,7 @@ class HostBridge(Component):
             self.m_axil_awvalid.eq(address_left), self.m_axil_wvalid.eq(word_left),
         ]  # fmt: skip
         with m.State("WRITE_REGISTER"):
-            with m.If(r.written & (r.written_sequence == r.request.sequence)):
+            with m.If(r.again):
                 self._finish(m, r, r.written_status)
             with m.Else():
                 m.d.sync += [address_left.eq(1), word_left.eq(1)]
@@ -238,14 +248,13 @@ class HostBridge(Component):
         identity = Array(Const(byte, 8) for byte in self.identity)
         with m.State("FETCH"):
             m.next = "SEND"
-            with m.Switch(r.request.command):
-                with m.Case(Command.IDENTIFY):
-                    m.d.sync += r.byte.eq(identity[r.address[:ceil_log2(len(self.identity))]])
-                with m.Case(Command.READ_MEMORY):
-                    m.d.comb += self.host_read.eq(1)
-                    m.next = "WAIT"
-                with m.Default():
-                    m.d.sync += [r.byte.eq(r.word), r.word.eq(r.word >> 8)]
+            with m.If(r.is_command[Command.IDENTIFY]):
+                m.d.sync += r.byte.eq(identity[r.address[:ceil_log2(len(self.identity))]])
+            with m.Elif(r.is_command[Command.READ_MEMORY]):
+                m.d.comb += self.host_read.eq(1)
+                m.next = "WAIT"
+            with m.Else():
+                m.d.sync += [r.byte.eq(r.word), r.word.eq(r.word >> 8)]
         with m.State("WAIT"):
             with m.If(self.host_r_valid):
                 m.d.sync += r.byte.eq(self.host_r_data)

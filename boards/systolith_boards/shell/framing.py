@@ -58,22 +58,28 @@ class FrameReceiver(Component):
         place = Signal(range(WINDOW))
         count = Signal(range(FRAME_BYTES + 1))
         escaped = Signal()
-        bad = Signal()
-        byte = self.i.payload
+        bad, full = Signal(), Signal()
+        # What a byte is, a cycle behind it, like the room for it.
+        valid, byte, flag, escape = Signal(), Signal(8, reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [
+            valid.eq(self.i.valid), byte.eq(self.i.payload),
+            flag.eq(self.i.payload == FLAG), escape.eq(self.i.payload == ESCAPE),
+            full.eq((count == FRAME_BYTES) | (lengths[place] != 0)),
+        ]
         m.d.comb += [
             crc.data.eq(byte ^ Mux(escaped, ESCAPE_XOR, 0)),
             ram.w_data.eq(crc.data),
             ram.w_addr.eq(Cat(count[:-1], place)),
         ]
-        with m.If(self.i.valid):
-            with m.If(byte == FLAG):
+        with m.If(valid):
+            with m.If(flag):
                 m.d.comb += crc.start.eq(1)
                 m.d.sync += [count.eq(0), escaped.eq(0), bad.eq(0)]
                 with m.If(crc.match & (count > _CRC_BYTES) & ~bad & ~escaped):
                     m.d.sync += [lengths[place].eq(count - _CRC_BYTES), place.eq(place + 1)]
-            with m.Elif(byte == ESCAPE):
+            with m.Elif(escape):
                 m.d.sync += escaped.eq(1)
-            with m.Elif((count == FRAME_BYTES) | (lengths[place] != 0)):
+            with m.Elif(full):
                 m.d.sync += bad.eq(1)
             with m.Else():
                 m.d.comb += [crc.valid.eq(1), ram.w_en.eq(1)]
@@ -82,18 +88,22 @@ class FrameReceiver(Component):
     def _read(self, m, ram, lengths):
         place = Signal(range(WINDOW))
         count = Signal(range(FRAME_BYTES))
-        wait = Signal(range(ram.read_latency + 1))
+        # Length and the comparison with it are registers, and ready before the byte is.
+        cycles = ram.read_latency + 1
+        wait, arrived = Signal(range(cycles)), Signal()
+        length, last, present = Signal.like(lengths[0], name="length"), Signal(), Signal()
+        m.d.sync += [length.eq(lengths[place]), present.eq(lengths[place] != 0), last.eq(count + 1 == length)]
         m.d.comb += [
             ram.r_addr.eq(Cat(count, place)),
             ram.r_en.eq(1),
             self.o.payload.data.eq(ram.r_data),
-            self.o.payload.last.eq(count + 1 == lengths[place]),
-            self.o.valid.eq((lengths[place] != 0) & (wait == ram.read_latency)),
+            self.o.payload.last.eq(last),
+            self.o.valid.eq(arrived),
         ]
-        with m.If((lengths[place] != 0) & (wait != ram.read_latency)):
-            m.d.sync += wait.eq(wait + 1)
+        with m.If(present & ~arrived):
+            m.d.sync += [wait.eq(wait + 1), arrived.eq(wait == cycles - 1)]
         with m.If(self.o.valid & self.o.ready):
-            m.d.sync += [wait.eq(0), count.eq(count + 1)]
+            m.d.sync += [wait.eq(0), arrived.eq(0), count.eq(count + 1)]
             with m.If(self.o.payload.last):
                 m.d.sync += [count.eq(0), lengths[place].eq(0), place.eq(place + 1)]
 
@@ -121,15 +131,16 @@ class FrameTransmitter(Component):
         escaped = Signal()
         left = Signal(range(_CRC_BYTES))
         word = Signal(32)
-        special = Signal()
+        # A byte is sent from the cycle after its first one on, when it is known whether it needs an escape.
+        special, known = Signal(), Signal()
+        m.d.sync += [special.eq((byte == FLAG) | (byte == ESCAPE)), known.eq(valid & ~taken)]
         m.d.comb += [
-            special.eq((byte == FLAG) | (byte == ESCAPE)),
-            self.o.valid.eq(valid),
+            self.o.valid.eq(valid & known),
             self.o.payload.eq(Mux(escaped, byte ^ ESCAPE_XOR, Mux(special, ESCAPE, byte))),
-            taken.eq(valid & self.o.ready & (escaped | ~special)),
+            taken.eq(valid & known & self.o.ready & (escaped | ~special)),
             crc.data.eq(self.i.payload.data),
         ]
-        with m.If(valid & self.o.ready):
+        with m.If(valid & known & self.o.ready):
             m.d.sync += escaped.eq(special & ~escaped)
         with m.FSM():
             with m.State("IDLE"):

@@ -20,7 +20,7 @@ class SerialCrc(Component):
     valid, data : ``In(1)``, ``In(8)``
         A byte; not while ``busy``, nor with ``start``.
     busy : ``Out(1)``
-        For eight cycles after each byte.
+        For nine cycles after each byte.
     crc : ``Out(32)``
         CRC of the bytes since ``start``, when not busy.
     match : ``Out(1)``
@@ -39,16 +39,19 @@ class SerialCrc(Component):
         m.submodules.processor = processor = Processor(CRC32_ISO_HDLC(data_width=1))
         bits = Signal(_BITS)
         left = Signal(range(_BITS + 1))
+        # The byte, a cycle later: who sends it decides late in the cycle.
+        waiting, byte = Signal(), Signal(_BITS, reset_less=True)
+        m.d.sync += [waiting.eq(self.valid), byte.eq(self.data)]
         m.d.comb += [
-            self.busy.eq(left != 0),
+            self.busy.eq(waiting | (left != 0)),
             processor.start.eq(self.start),
-            processor.valid.eq(self.busy),
+            processor.valid.eq(left != 0),
             processor.data.eq(bits[0]),
             self.crc.eq(processor.crc),
             self.match.eq(processor.match_detected),
         ]
-        with m.If(self.valid):
-            m.d.sync += [bits.eq(self.data), left.eq(_BITS)]
-        with m.Elif(self.busy):
+        with m.If(waiting):
+            m.d.sync += [bits.eq(byte), left.eq(_BITS)]
+        with m.Elif(left != 0):
             m.d.sync += [bits.eq(bits >> 1), left.eq(left - 1)]
         return m

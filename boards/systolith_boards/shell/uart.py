@@ -109,14 +109,17 @@ class UartTransmitter(Component):
         timer = Signal(range(self.divisor))
         left = Signal(range(_DATA_BITS + 3))
         bits = Signal(_DATA_BITS + 1, init=-1)
-        m.d.comb += self.data.ready.eq(left == 0)
+        idle = Signal(init=1)
+        m.d.comb += self.data.ready.eq(idle)
         m.d.sync += self.tx.eq(bits[0])
-        with m.If(left == 0):
+        with m.If(idle):
             m.d.sync += timer.eq(self.divisor - 1)
             with m.If(self.data.valid):
-                m.d.sync += [bits.eq(Cat(C(0, 1), self.data.payload)), left.eq(_DATA_BITS + 2)]
+                m.d.sync += [bits.eq(Cat(C(0, 1), self.data.payload)), left.eq(_DATA_BITS + 2),
+                             idle.eq(0)]
         with m.Elif(timer == 0):
-            m.d.sync += [timer.eq(self.divisor - 1), left.eq(left - 1), bits.eq(Cat(bits[1:], C(1, 1)))]
+            m.d.sync += [timer.eq(self.divisor - 1), left.eq(left - 1), bits.eq(Cat(bits[1:], C(1, 1))),
+                         idle.eq(left == 1)]
         with m.Else():
             m.d.sync += timer.eq(timer - 1)
         return m

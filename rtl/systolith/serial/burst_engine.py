@@ -71,14 +71,18 @@ class BurstEngine(Component):
             self.byte.eq(self.beat.word_select(lane, 8)),
             self.wdata.eq(self.stored),
         ]
-        held, complete = Signal(), Signal()
+        held, complete, one_left = Signal(), Signal(), Signal(reset_less=True)
         last, resp = Signal(reset_less=True), Signal(2, reset_less=True)
         beats_left = Signal(8, reset_less=True)
         last_lane = Signal(2, reset_less=True)
         m.d.comb += [
             self.len.eq(beats_left),
-            self.wlast.eq(beats_left == 0),
-            self.wstrb.eq(Cat((~first | (index >= lane)) & (~self.wlast | (index <= last_lane)) for index in range(4))),
+        ]
+        # While the beat is fetched.
+        final = beats_left == 0
+        m.d.sync += [
+            self.wlast.eq(final),
+            self.wstrb.eq(Cat((~first | (index >= lane)) & (~final | (index <= last_lane)) for index in range(4))),
         ]
 
         def response(channel_response):
@@ -89,6 +93,7 @@ class BurstEngine(Component):
             with m.State("IDLE"), m.If(self.begin):
                 m.d.sync += [
                     word_address.eq(self.address[2:]), lane.eq(self.address), left.eq(self.length),
+                    one_left.eq(self.length == 1),
                     beats_left.eq(end[2:]), last_lane.eq(end), first.eq(1), self.failed.eq(0),
                 ]
                 m.next = "ADDRESS"
@@ -100,7 +105,7 @@ class BurstEngine(Component):
                     m.next = "FETCH"
             with m.State("READ"):
                 m.d.comb += [
-                    complete.eq(held & Mux(self.target == 0, (lane == 3) | (left == 1), (self.target != 2) | self.word_ready)),
+                    complete.eq(held & Mux(self.target == 0, (lane == 3) | one_left, (self.target != 2) | self.word_ready)),
                     self.rready.eq(~held | complete),
                     self.byte_valid.eq(held & (self.target == 0)),
                     self.weight_valid.eq(held & (self.target == 1)),
@@ -109,7 +114,7 @@ class BurstEngine(Component):
                 with m.If(self.rready):
                     m.d.sync += [held.eq(self.rvalid), self.beat.eq(self.rdata), resp.eq(self.rresp), last.eq(self.rlast)]
                 with m.If(held):
-                    m.d.sync += [lane.eq(lane + 1), left.eq(left - 1)]
+                    m.d.sync += [lane.eq(lane + 1), left.eq(left - 1), one_left.eq(left == 2)]
                 with m.If(complete):
                     m.d.sync += lane.eq(0)
                     response(resp)

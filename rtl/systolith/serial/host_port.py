@@ -107,17 +107,21 @@ class HostPort(Component):
 
     def _read(self, m, opened, status, enabled):
         """Read channels."""
-        index = self.s_axil_araddr[2:]
+        held, index = Signal(), Signal(10, reset_less=True)
         reading = Signal()
         known, blank, is_status, is_enabled = (Signal(name=name, reset_less=True)
                                                for name in ("known", "blank", "is_status", "is_enabled"))
+        with m.If(self.s_axil_arvalid & self.s_axil_arready):
+            m.d.sync += [held.eq(1), index.eq(self.s_axil_araddr[2:])]
         m.d.comb += [
-            self.read.eq(self.s_axil_arvalid & opened & ~reading & ~self.s_axil_rvalid),
+            self.s_axil_arready.eq(~held & ~reading & ~self.s_axil_rvalid),
+            self.read.eq(held & opened),
             self.read_index.eq(index),
-            self.s_axil_arready.eq(self.read & self.read_ready),
         ]
-        m.d.sync += reading.eq(self.s_axil_arready)
-        with m.If(self.s_axil_arready):
+        m.d.sync += reading.eq(self.read & self.read_ready)
+        with m.If(self.read & self.read_ready):
+            m.d.sync += held.eq(0)
+        with m.If(held):
             m.d.sync += [
                 known.eq(self._known(index)),
                 is_status.eq(index == register("STATUS").offset // 4),

@@ -58,7 +58,7 @@ class RowWalker(Component):
         width = byte_coordinate_width(self._config)
         step, low_0, high_0, low, high = (Signal(signed(width), name=name, reset_less=True)
                                           for name in ("step", "low_0", "high_0", "low", "high"))
-        positions, left = Signal(16, reset_less=True), Signal(16)
+        positions, left = Signal(16, reset_less=True), Signal(16, reset_less=True)
         next_row, row = Signal(reset_less=True), Signal(reset_less=True)
         for register, enable in ((step, self.set_step), (low_0, self.set_low), (high_0, self.set_high),
                                  (positions, self.set_positions)):
@@ -66,13 +66,16 @@ class RowWalker(Component):
                 m.d.sync += register.eq(self.value)
         with m.If(self.set_row):
             m.d.sync += next_row.eq(self.row_inside)
-        walking = left != 0
+        walking, some = Signal(), Signal(reset_less=True)
+        m.d.sync += some.eq(positions.any())
         m.d.comb += [self.busy.eq(walking), self.read.eq(walking | self.advance)]
         with m.If(self.walk):
-            m.d.sync += [low.eq(low_0), high.eq(high_0), left.eq(positions), row.eq(next_row)]
+            m.d.sync += [low.eq(low_0), high.eq(high_0), left.eq(positions), row.eq(next_row),
+                         walking.eq(some)]
         with m.Elif(self.kill):
-            m.d.sync += left.eq(0)
+            m.d.sync += walking.eq(0)
         with m.Elif(walking):
+            m.d.sync += walking.eq(left != 1)
             m.d.sync += [low.eq(low + step), high.eq(high + step), left.eq(left - 1)]
         with m.If(self.walk | self.set_address):
             m.d.sync += self.address.eq(self.value)

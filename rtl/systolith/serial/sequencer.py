@@ -44,11 +44,11 @@ class Sequencer(Component):
     beat : ``In(1)``, beat_ready : ``Out(1)``, beat_data : ``In(32)``
         Write a word at the index, and increment it, when both are 1: the program goes first.
     column, reduced : ``In(signed(32))``
-        Sum of the selected column; reduced window.
+        Sum of the selected column; reduced window. Taken a cycle before the instruction that loads them.
     cycles : ``In(32)``
         Since the start.
     running, quiet, aborted, burst_busy, burst_failed, decode_error, walking, working, scaling : ``In(1)``
-        State of the others; ``walking``: a row or tile is under way, ``working``: sums or results too.
+        State of the others; ``walking``: a row or tile is under way, ``working``: sums or results too, a cycle late.
     accumulator : ``Out(32)``, word : ``Out(32)``, carry : ``Out(1)``
         Operands of the actions.
     act : ``Out(40)``
@@ -92,35 +92,47 @@ class Sequencer(Component):
         fetch, read, write = program.read_port(), ram.read_port(), ram.write_port(granularity=8)
         index_width = ceil_log2(_MEMORY_WORDS)
 
-        # Stage 0.
+        # Stage 0: the instruction is decoded into registers, so that stage 1 begins with what it does.
         address = Signal(ARGUMENT_WIDTH, init=PROGRAM_WORDS - 1)
         valid = Signal()
         advance, issue, taken, steal = Signal(), Signal(), Signal(), Signal()
-        index = Signal(index_width)
+        index, used = Signal(index_width), Signal()
         s0_operation, s0_argument = fetch.data[ARGUMENT_WIDTH:], fetch.data[:ARGUMENT_WIDTH]
         indirect = s0_operation[3] & (s0_operation[4:] != 3)
-        place = Mux(indirect, index, s0_argument[:index_width])
+        # The index is incremented a cycle behind its use.
+        s0_index = Signal(index_width)
+        low = ceil_log2(PARAMETER_WORD)
+        m.d.comb += s0_index.eq(Cat((index[:low] + used)[:low], index[low:]))
+        place = Mux(indirect, s0_index, s0_argument[:index_width])
 
         # Stage 1.
         s1_valid = Signal()
-        s1_operation = Signal(6, reset_less=True)
         s1_argument = Signal(ARGUMENT_WIDTH, reset_less=True)
+        s1_function = Signal(3, reset_less=True)
+        s1_calculate, s1_store, s1_cycles, s1_keep = (
+            Signal(name=f"s1_{name}", reset_less=True) for name in ("calculate", "store", "cycles", "keep"))
+        s1_actions = Signal(_ACTIONS, reset_less=True)
+        # A column or the window, a cycle early.
+        outside = Signal(32, reset_less=True)
+        m.d.sync += outside.eq(Mux(s0_operation[0], self.column, self.reduced))
+        kind = s0_operation[4:]
         with m.If(advance):
-            m.d.sync += s1_valid.eq(issue)
-        with m.If(issue):
             m.d.sync += [
-                s1_operation.eq(s0_operation),
-                s1_argument.eq(Mux(indirect & ~s0_operation[5], index, s0_argument)),
+                s1_valid.eq(issue),
+                s1_argument.eq(Mux(indirect & ~s0_operation[5], s0_index, s0_argument)),
+                s1_function.eq(s0_operation[:3]),
+                s1_calculate.eq(kind == 0), s1_store.eq(kind == 1), s1_cycles.eq(s0_operation[0]), s1_keep.eq(s0_operation[3]),
+                *(s1_actions[action].eq((kind == 2) & (s0_argument[:6] == action)) for action in Action),
             ]
-        branch = s1_operation[4:] == 3
-        target = self._branches(m, s1_valid & branch, s1_operation[:4], s1_argument, address, taken, advance)
+        m.d.sync += used.eq(issue & indirect)
+        target = self._branches(m, kind == 3, s0_operation[:4], s1_valid, s1_argument, address, taken, advance)
         m.d.comb += [
             steal.eq(self.host_read),
             issue.eq(valid & advance & ~taken & ~steal),
             fetch.en.eq(issue | taken | ~valid),
             fetch.addr.eq(Mux(taken, target, address + 1)),
             # An action that waits for the scaler needs its word; the others wait without.
-            self.host_read_ready.eq(advance | ~s1_operation[3]),
+            self.host_read_ready.eq(advance | ~s1_keep),
             read.en.eq(self.host_read_ready),
             read.addr.eq(Mux(steal, self.host_read_index, place)),
             self.word.eq(read.data),
@@ -128,20 +140,19 @@ class Sequencer(Component):
         with m.If(fetch.en):
             m.d.sync += [address.eq(fetch.addr), valid.eq(1)]
 
-        actions = Signal(_ACTIONS)
-        with m.If(s1_valid & (s1_operation[4:] == 2)):
-            m.d.comb += actions.eq(1 << s1_argument[:6])
-        attending = ~self.quiet
+        # While an action waits there is no other.
+        actions = s1_actions & s1_valid.replicate(_ACTIONS)
         stall = (
-            (actions[Action.WAIT_BURST] & self.burst_busy & ~attending)
-            | (actions[Action.WAIT_WALK] & self.walking & ~attending)
-            | (actions[Action.SYNC] & self.working & ~attending)
-            | (actions[Action.EXPONENT] & self.scaling)
+            ((s1_actions[Action.WAIT_BURST] & self.burst_busy)
+             | (s1_actions[Action.WAIT_WALK] & self.walking)
+             | (s1_actions[Action.SYNC] & self.working)) & self.quiet
+            | (s1_actions[Action.EXPONENT] & self.scaling)
         )
-        m.d.comb += [advance.eq(~stall), self.act.eq(actions & advance.replicate(_ACTIONS))]
-        self._index(m, index, self.act, issue & indirect)
-        self._calculate(m, s1_valid & ~s1_operation[4:].any(), s1_operation[:3])
-        self._write(m, write, s1_valid & (s1_operation[4:] == 1), s1_operation[0], s1_argument, index)
+        m.d.comb += [advance.eq(~(s1_valid & stall)), self.act.eq(actions)]
+        m.d.comb += self.act[Action.EXPONENT].eq(actions[Action.EXPONENT] & ~self.scaling)
+        self._index(m, index, self.act, used)
+        self._calculate(m, s1_valid & s1_calculate, s1_function, outside)
+        self._write(m, write, s1_valid & s1_store, s1_cycles, s1_argument, index)
         return m
 
     @property
@@ -149,48 +160,62 @@ class Sequencer(Component):
         """Words that describe the hardware, by index of the register."""
         return {register(name).offset // 4: value for name, value in register_constants(self.config).items()}
 
-    def _branches(self, m, branching, condition, argument, address, taken, advance):
-        """Conditions, and the addresses to return to; returns where a branch goes."""
+    def _branches(self, m, branch, condition, valid, argument, address, taken, advance):
+        """Conditions, and the addresses to return to; returns where a branch goes.
+
+        What does not depend on the accumulator is decided a cycle early, and whether that is 0 is known a cycle late: the
+        assembler keeps such branches away from the instruction before them.
+        """
         accumulator = self.accumulator
-        zero = ~accumulator.any()
-        holds = {
-            Condition.ALWAYS: Const(1), Condition.ZERO: zero, Condition.NOT_ZERO: ~zero,
-            Condition.NEGATIVE: accumulator[31], Condition.NOT_NEGATIVE: ~accumulator[31],
-            Condition.CARRY: self.carry, Condition.NO_CARRY: ~self.carry, Condition.QUIET: self.quiet,
-            Condition.ABORTED: self.aborted, Condition.BURST_OVER: ~self.burst_busy,
-            Condition.BURST_FAILED: self.burst_failed, Condition.DECODE_ERROR: self.decode_error,
-            Condition.STOPPED: ~self.running, Condition.CALL: Const(1), Condition.RETURN: Const(1),
+        zero = Signal(reset_less=True)
+        m.d.sync += zero.eq(~accumulator.any())
+        early = {
+            Condition.ALWAYS: Const(1), Condition.QUIET: self.quiet, Condition.ABORTED: self.aborted,
+            Condition.BURST_OVER: ~self.burst_busy, Condition.BURST_FAILED: self.burst_failed,
+            Condition.DECODE_ERROR: self.decode_error, Condition.STOPPED: ~self.running, Condition.CALL: Const(1),
+            Condition.RETURN: Const(1),
         }
-        m.d.comb += taken.eq(branching & Array([*(holds[key] for key in Condition), Const(0)])[condition])
+        sure, invert, calling, returning = (
+            Signal(name=f"s1_{name}", reset_less=True) for name in ("sure", "invert", "calling", "returning"))
+        of_zero, of_sign, of_carry = (Signal(name=f"s1_of_{name}", reset_less=True) for name in ("zero", "sign", "carry"))
+        tests = ((of_zero, Condition.ZERO, Condition.NOT_ZERO), (of_sign, Condition.NEGATIVE, Condition.NOT_NEGATIVE),
+                 (of_carry, Condition.CARRY, Condition.NO_CARRY))
+        with m.If(advance):
+            m.d.sync += [
+                sure.eq(branch & Array([early.get(number, Const(0)) for number in range(16)])[condition]),
+                invert.eq(branch & sum((condition == other) for *_, other in tests)[0]),
+                *(test.eq(branch & ((condition == one) | (condition == other))) for test, one, other in tests),
+                calling.eq(branch & (condition == Condition.CALL)),
+                returning.eq(branch & (condition == Condition.RETURN)),
+            ]
+        holds = invert ^ ((of_zero & zero) | (of_sign & accumulator[31]) | (of_carry & self.carry))
+        m.d.comb += taken.eq(valid & (sure | holds))
         back, back_2 = (Signal(ARGUMENT_WIDTH, name=f"back_{level}", reset_less=True) for level in range(2))
-        returning = condition == Condition.RETURN
-        with m.If(branching & (condition == Condition.CALL)):
+        with m.If(valid & calling):
             m.d.sync += [back.eq(address), back_2.eq(back)]  # stage 0 holds the next instruction
-        with m.Elif(branching & returning):
+        with m.Elif(valid & returning):
             m.d.sync += back.eq(back_2)
         return Mux(returning, back, argument)
 
     def _index(self, m, index, act, used):
         """The index register; its upper bit selects the parameter buffer and keeps its value."""
         low = ceil_log2(PARAMETER_WORD)
-        with m.If(used | (self.beat & self.beat_ready)):
-            m.d.sync += index[:low].eq(index[:low] + 1)
+        m.d.sync += index[:low].eq(index[:low] + (used | (self.beat & self.beat_ready)))
         with m.If(act[Action.INDEX]):
             m.d.sync += index.eq(self.accumulator)
         with m.If(act[Action.INDEX_WORDS]):
             m.d.sync += index.eq(Cat(self.accumulator[2:2 + low], 1))
 
-    def _calculate(self, m, enable, function):
+    def _calculate(self, m, enable, function, outside):
         """Accumulator and carry."""
         accumulator, word = self.accumulator, self.word
-        operand = Signal(32)
-        subtract = function == Operation.SUB
+        subtract = Signal()
         total = Signal(33)
         m.d.comb += [
-            operand.eq(Mux(function == Operation.LDC, self.column, Mux(function == Operation.LDR, self.reduced, word))),
-            total.eq(accumulator + (operand ^ subtract.replicate(32)) + subtract),
+            subtract.eq(function[1]),  # of those that add
+            total.eq(accumulator + (word ^ subtract.replicate(32)) + subtract),
+            self.column_taken.eq(enable & (function == Operation.LDC)),
         ]
-        m.d.comb += self.column_taken.eq(enable & (function == Operation.LDC))
         with m.If(enable):
             with m.Switch(function):
                 with m.Case(Operation.ADD, Operation.SUB):
@@ -199,8 +224,10 @@ class Sequencer(Component):
                     m.d.sync += accumulator.eq(accumulator & word)
                 with m.Case(Operation.SHR):
                     m.d.sync += accumulator.eq(accumulator[8:])
+                with m.Case(Operation.LD):
+                    m.d.sync += accumulator.eq(word)
                 with m.Default():
-                    m.d.sync += accumulator.eq(operand)
+                    m.d.sync += accumulator.eq(outside)
 
     def _write(self, m, write, store, cycles, argument, index):
         """The write port: the program, beats or the host."""

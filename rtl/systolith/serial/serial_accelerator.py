@@ -103,9 +103,9 @@ class SerialAccelerator(Component):
         self._results(m, scaler, activations, bursts, sequencer)
         m.d.comb += [
             sequencer.walking.eq(walker.busy | loading),
-            sequencer.working.eq(walker.busy | loading | array.busy | scaler.busy),
             sequencer.scaling.eq(scaler.busy),
         ]
+        m.d.sync += sequencer.working.eq(walker.busy | loading | array.busy | scaler.busy)
         return m
 
     def _host(self, m, host, sequencer):
@@ -124,6 +124,7 @@ class SerialAccelerator(Component):
                 m.d.sync += tick.eq(1)
             with m.Elif(act[Action.REST]):
                 m.d.sync += tick.eq(0)
+        m.d.sync += sequencer.quiet.eq(~tick & ~host.aborted)
         m.d.comb += [
             self.irq.eq(host.irq),
             sequencer.host_read.eq(host.read), sequencer.host_read_index.eq(host.read_index),
@@ -132,7 +133,7 @@ class SerialAccelerator(Component):
             sequencer.host_data.eq(host.data), host.write_ready.eq(sequencer.host_write_ready),
             host.open.eq(act[Action.OPEN]), host.ended.eq(act[Action.DONE]), host.failed.eq(act[Action.FAILED]),
             sequencer.running.eq(host.running), sequencer.aborted.eq(host.aborted),
-            sequencer.quiet.eq(~tick & ~host.aborted), sequencer.cycles.eq(cycles),
+            sequencer.cycles.eq(cycles),
             self.trace_retire.eq(act[Action.RETIRE_LOAD:Action.RETIRE_STORE + 1]),
             self.trace_layer.eq(sequencer.accumulator[12:24].replicate(4)),
         ]
@@ -181,18 +182,17 @@ class SerialAccelerator(Component):
         read, write = weights.read_port(), weights.write_port()
         address = Signal(exact_log2(config.weight_bytes // 4), reset_less=True)
         words = config.tile_bytes // 4
-        left, load = Signal(range(words + 1)), Signal(words)
-        loading = left != 0
+        left, load, loading = Signal(range(words + 1)), Signal(words), Signal()
         with m.If(act[Action.WEIGHT_ADDRESS]):
             m.d.sync += address.eq(value[2:])
         with m.Elif(bursts.weight_valid | loading):
             m.d.sync += address.eq(address + 1)
         with m.If(act[Action.LOAD_TILE]):
-            m.d.sync += left.eq(words)
+            m.d.sync += [left.eq(words), loading.eq(1)]
         with m.Elif(act[Action.KILL]):
-            m.d.sync += left.eq(0)
+            m.d.sync += [left.eq(0), loading.eq(0)]
         with m.Elif(loading):
-            m.d.sync += left.eq(left - 1)
+            m.d.sync += [left.eq(left - 1), loading.eq(left != 1)]
         # One-hot, a cycle behind the read.
         m.d.sync += load.eq(Cat(left == words, load[:-1]))
         m.d.comb += [
@@ -205,14 +205,16 @@ class SerialAccelerator(Component):
     def _reduce(self, m, element, valid, maximum, clear, reduced):
         """Sum or maximum of the elements of a window."""
         total, first = Signal(signed(25), reset_less=True), Signal(reset_less=True)
+        s1_valid, s1_element = Signal(), Signal(signed(8), reset_less=True)
+        m.d.sync += [s1_valid.eq(valid), s1_element.eq(element)]
         with m.If(clear):
             m.d.sync += first.eq(1)
-        with m.Elif(valid):
+        with m.Elif(s1_valid):
             m.d.sync += first.eq(0)
             with m.If(~maximum & ~first):
-                m.d.sync += total.eq(total + element)
-            with m.Elif(first | (element > total)):
-                m.d.sync += total.eq(element)
+                m.d.sync += total.eq(total + s1_element)
+            with m.Elif(first | (s1_element > total[:8].as_signed())):  # the maximum is a byte
+                m.d.sync += total.eq(s1_element)
         m.d.comb += reduced.eq(total)
 
     def _results(self, m, scaler, activations, bursts, sequencer):
