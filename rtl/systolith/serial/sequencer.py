@@ -1,5 +1,8 @@
 """The machine that runs the microprogram."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth import *
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
@@ -20,6 +23,9 @@ from systolith_spec.registers import register
 __all__ = ["Sequencer"]
 
 _ACTIONS = max(Action) + 1
+_ADD, _SUBTRACT, _COLUMN = (Operation.ADD, Operation.SUB), (Operation.SUB,), (Operation.LDC,)
+_LOAD, _AND, _SHIFT, _OUTSIDE = (Operation.LD,), (Operation.AND,), (Operation.SHR,), (Operation.LDC, Operation.LDR)
+_KINDS = (_ADD, _SUBTRACT, _COLUMN, _LOAD, _AND, _SHIFT, _OUTSIDE)
 _MEMORY_WORDS = 2 * PARAMETER_WORD
 
 
@@ -108,7 +114,7 @@ class Sequencer(Component):
         # Stage 1.
         s1_valid = Signal()
         s1_argument = Signal(ARGUMENT_WIDTH, reset_less=True)
-        s1_function = Signal(3, reset_less=True)
+        s1_is = {operations: Signal(name=f"s1_is_{operations[0].name.lower()}", reset_less=True) for operations in _KINDS}
         s1_calculate, s1_store, s1_cycles, s1_keep = (
             Signal(name=f"s1_{name}", reset_less=True) for name in ("calculate", "store", "cycles", "keep"))
         s1_actions = Signal(_ACTIONS, reset_less=True)
@@ -120,7 +126,8 @@ class Sequencer(Component):
             m.d.sync += [
                 s1_valid.eq(issue),
                 s1_argument.eq(Mux(indirect & ~s0_operation[5], s0_index, s0_argument)),
-                s1_function.eq(s0_operation[:3]),
+                *(flag.eq(sum((s0_operation[:3] == operation) for operation in operations)[0])
+                  for operations, flag in s1_is.items()),
                 s1_calculate.eq(kind == 0), s1_store.eq(kind == 1), s1_cycles.eq(s0_operation[0]), s1_keep.eq(s0_operation[3]),
                 *(s1_actions[action].eq((kind == 2) & (s0_argument[:6] == action)) for action in Action),
             ]
@@ -151,7 +158,7 @@ class Sequencer(Component):
         m.d.comb += [advance.eq(~(s1_valid & stall)), self.act.eq(actions)]
         m.d.comb += self.act[Action.EXPONENT].eq(actions[Action.EXPONENT] & ~self.scaling)
         self._index(m, index, self.act, used)
-        self._calculate(m, s1_valid & s1_calculate, s1_function, outside)
+        self._calculate(m, s1_valid & s1_calculate, s1_is, outside)
         self._write(m, write, s1_valid & s1_store, s1_cycles, s1_argument, index)
         return m
 
@@ -206,28 +213,20 @@ class Sequencer(Component):
         with m.If(act[Action.INDEX_WORDS]):
             m.d.sync += index.eq(Cat(self.accumulator[2:2 + low], 1))
 
-    def _calculate(self, m, enable, function, outside):
-        """Accumulator and carry."""
+    def _calculate(self, m, enable, kinds, outside):
+        """Accumulator and carry. One LUT behind the adder: what else there is to choose from is one of its inputs."""
         accumulator, word = self.accumulator, self.word
-        subtract = Signal()
+        subtract = kinds[_SUBTRACT]
         total = Signal(33)
         m.d.comb += [
-            subtract.eq(function[1]),  # of those that add
             total.eq(accumulator + (word ^ subtract.replicate(32)) + subtract),
-            self.column_taken.eq(enable & (function == Operation.LDC)),
+            self.column_taken.eq(enable & kinds[_COLUMN]),
         ]
+        values = {_LOAD: word, _AND: accumulator & word, _SHIFT: accumulator[8:], _OUTSIDE: outside, _ADD: total[:32]}
         with m.If(enable):
-            with m.Switch(function):
-                with m.Case(Operation.ADD, Operation.SUB):
-                    m.d.sync += [accumulator.eq(total), self.carry.eq(total[32] ^ subtract)]
-                with m.Case(Operation.AND):
-                    m.d.sync += accumulator.eq(accumulator & word)
-                with m.Case(Operation.SHR):
-                    m.d.sync += accumulator.eq(accumulator[8:])
-                with m.Case(Operation.LD):
-                    m.d.sync += accumulator.eq(word)
-                with m.Default():
-                    m.d.sync += accumulator.eq(outside)
+            m.d.sync += accumulator.eq(reduce(or_, (kinds[kind].replicate(32) & value for kind, value in values.items())))
+            with m.If(kinds[_ADD]):
+                m.d.sync += self.carry.eq(total[32] ^ subtract)
 
     def _write(self, m, write, store, cycles, argument, index):
         """The write port: the program, beats or the host."""
