@@ -72,11 +72,21 @@ class BurstEngine(Component):
             self.wdata.eq(self.stored),
         ]
         held, complete, one_left = Signal(), Signal(), Signal(reset_less=True)
+        # Destinations, a cycle late; and whether the beat that is held goes now, but for that of the words.
+        to_bytes, to_weights, to_words, going = (Signal(name=name, reset_less=True)
+                                                 for name in ("to_bytes", "to_weights", "to_words", "going"))
+        m.d.sync += [to_bytes.eq(self.target == 0), to_weights.eq(self.target == 1), to_words.eq(self.target == 2)]
+        last_byte = Mux(held, (left == 2) | (lane == 2) & ~going, one_left | (lane == 3))
+        m.d.sync += going.eq(~to_bytes | last_byte)
         last, resp = Signal(reset_less=True), Signal(2, reset_less=True)
         beats_left = Signal(8, reset_less=True)
         last_lane = Signal(2, reset_less=True)
         m.d.comb += [
             self.len.eq(beats_left),
+            complete.eq(held & going & ~(to_words & ~self.word_ready)),
+            self.byte_valid.eq(held & to_bytes),
+            self.weight_valid.eq(held & to_weights),
+            self.word_valid.eq(held & to_words),
         ]
         # While the beat is fetched.
         final = beats_left == 0
@@ -89,9 +99,10 @@ class BurstEngine(Component):
             with m.If(channel_response[1] & ~self.failed):
                 m.d.sync += [self.failed.eq(1), self.decode_error.eq(channel_response[0])]
 
-        with m.FSM() as fsm:
+        with m.FSM():
             with m.State("IDLE"), m.If(self.begin):
                 m.d.sync += [
+                    self.busy.eq(1),
                     word_address.eq(self.address[2:]), lane.eq(self.address), left.eq(self.length),
                     one_left.eq(self.length == 1),
                     beats_left.eq(end[2:]), last_lane.eq(end), first.eq(1), self.failed.eq(0),
@@ -104,13 +115,7 @@ class BurstEngine(Component):
                 with m.If(self.awvalid & self.awready):
                     m.next = "FETCH"
             with m.State("READ"):
-                m.d.comb += [
-                    complete.eq(held & Mux(self.target == 0, (lane == 3) | one_left, (self.target != 2) | self.word_ready)),
-                    self.rready.eq(~held | complete),
-                    self.byte_valid.eq(held & (self.target == 0)),
-                    self.weight_valid.eq(held & (self.target == 1)),
-                    self.word_valid.eq(held & (self.target == 2)),
-                ]
+                m.d.comb += self.rready.eq(~held | complete)  # none comes behind the last one
                 with m.If(self.rready):
                     m.d.sync += [held.eq(self.rvalid), self.beat.eq(self.rdata), resp.eq(self.rresp), last.eq(self.rlast)]
                 with m.If(held):
@@ -119,8 +124,7 @@ class BurstEngine(Component):
                     m.d.sync += lane.eq(0)
                     response(resp)
                     with m.If(last):
-                        m.d.comb += self.rready.eq(0)
-                        m.d.sync += held.eq(0)
+                        m.d.sync += [held.eq(0), self.busy.eq(0)]
                         m.next = "IDLE"
             with m.State("FETCH"):
                 m.d.comb += self.fetch.eq(1)
@@ -136,6 +140,6 @@ class BurstEngine(Component):
                 m.d.comb += self.bready.eq(1)
                 with m.If(self.bvalid):
                     response(self.bresp)
+                    m.d.sync += self.busy.eq(0)
                     m.next = "IDLE"
-        m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
         return m

@@ -115,11 +115,11 @@ class HostPort(Component):
             m.d.sync += [held.eq(1), index.eq(self.s_axil_araddr[2:])]
         m.d.comb += [
             self.s_axil_arready.eq(~held & ~reading & ~self.s_axil_rvalid),
-            self.read.eq(held & opened),
+            self.read.eq(held & opened & ~reading),
             self.read_index.eq(index),
         ]
         m.d.sync += reading.eq(self.read & self.read_ready)
-        with m.If(self.read & self.read_ready):
+        with m.If(reading):
             m.d.sync += held.eq(0)
         with m.If(held):
             m.d.sync += [

@@ -206,14 +206,16 @@ class SerialAccelerator(Component):
         """Sum or maximum of the elements of a window."""
         total, first = Signal(signed(25), reset_less=True), Signal(reset_less=True)
         s1_valid, s1_element = Signal(), Signal(signed(8), reset_less=True)
+        distance = Signal(signed(9))  # a carry chain: the comparison would be a tree of LUTs
         m.d.sync += [s1_valid.eq(valid), s1_element.eq(element)]
+        m.d.comb += distance.eq(total[:8].as_signed() - s1_element)  # the maximum is a byte
         with m.If(clear):
             m.d.sync += first.eq(1)
         with m.Elif(s1_valid):
             m.d.sync += first.eq(0)
             with m.If(~maximum & ~first):
                 m.d.sync += total.eq(total + s1_element)
-            with m.Elif(first | (s1_element > total[:8].as_signed())):  # the maximum is a byte
+            with m.Elif(first | distance[-1]):
                 m.d.sync += total.eq(s1_element)
         m.d.comb += reduced.eq(total)
 
