@@ -28,16 +28,23 @@ class _Registers:
         # Runs through memory; more than that holds is all ones.
         self.address = Signal(ceil_log2(memory_bytes) + 1)
         self.word = Signal(8 * _WORD_BYTES)  # operand of a request, or value of a register
-        self.count = Signal(range(MAX_DATA + 1))  # bytes of the request so far, then data bytes still to be sent
+        self.count = Signal(range(HEADER_BYTES), init=HEADER_BYTES - 1)  # bytes of header or operand behind the next one
+        # Data bytes still to be sent, and what that is a cycle before: none, or one.
+        self.left = Signal(range(MAX_DATA + 1))
+        self.none_left, self.one_left = Signal(), Signal()
         self.byte = Signal(8)
-        self.status = Signal(8)
+        self.status = Signal(Status)
         # The last WRITE_REGISTER, which is not to be executed again.
         self.written = Signal()
         self.written_sequence = Signal(8)
-        self.written_status = Signal(8)
+        self.written_status = Signal(Status)
         # The command, decoded, and whether it is the last WRITE_REGISTER once more: a cycle behind the request.
         self.is_command = {command: Signal(name=f"is_{command.name.lower()}") for command in Command}
         self.again = Signal()
+        # No such command, or not of this length: another cycle behind.
+        self.unknown, self.bad = Signal(), Signal()
+        # There is an answer to be sent; its last byte is taken.
+        self.answering, self.answered = Signal(), Signal()
 
 
 class HostBridge(Component):
@@ -88,73 +95,77 @@ class HostBridge(Component):
         m.d.comb += [self.host_addr.eq(r.address), self.host_w_data.eq(self.requests.payload.data)]
         m.d.sync += [flag.eq(r.request.command == command) for command, flag in r.is_command.items()]
         m.d.sync += r.again.eq(r.written & (r.written_sequence == r.request.sequence))
+        m.d.sync += r.answered.eq(0)
+        no_operand = r.is_command[Command.IDENTIFY] | r.is_command[Command.READ_REGISTER]
+        unknown = ~Cat(r.is_command.values()).any()
+        m.d.sync += [r.unknown.eq(unknown), r.bad.eq(unknown | (r.ended != no_operand))]
+        m.d.sync += [r.none_left.eq(r.left == 0), r.one_left.eq(r.left == 1)]
         with m.If(self.requests.valid & self.requests.ready):
             m.d.sync += r.ended.eq(self.requests.payload.last)
-        with m.FSM():
+        # Two machines: fewer states each, so that a LUT tells one.
+        with m.FSM(name="request"):
             self._request(m, r)
             self._operand(m, r)
             self._write_memory(m, r)
             self._write_register(m, r)
             self._read_register(m, r)
+        with m.FSM(name="answer"):
             self._answer(m, r)
             self._data(m, r)
         return m
 
-    def _finish(self, m, r, status=Status.OK, count=0):
-        """Answer with `count` bytes of data."""
-        m.d.sync += [r.status.eq(status), r.count.eq(count)]
-        m.next = "ANSWER_COMMAND"
-
     def _fail(self, m, r, status):
-        """Read what is left of the request and answer with an error."""
-        m.d.sync += [r.status.eq(status), r.count.eq(0)]
+        """Read what is left of the request and answer with an error, without data."""
+        m.d.sync += r.status.eq(status)
         m.next = "DRAIN"
 
     def _request(self, m, r):
         with m.State("REQUEST"):
             m.d.comb += self.requests.ready.eq(1)
+            m.d.sync += [r.left.eq(0), r.status.eq(Status.OK)]
             with m.If(self.requests.valid):
                 m.d.sync += [
                     r.request.as_value().eq(Cat(r.request.as_value()[8:], self.requests.payload.data)),
-                    r.count.eq(r.count + 1),
+                    r.count.eq(r.count - 1),
                 ]
-                with m.If(r.count == HEADER_BYTES - 1):
-                    m.d.sync += r.count.eq(0)
+                with m.If(r.count == 0):
                     m.next = "DECODE"
                 with m.Elif(self.requests.payload.last):  # too short even for an answer
-                    m.d.sync += r.count.eq(0)
+                    m.d.sync += r.count.eq(HEADER_BYTES - 1)
         with m.State("DECODE"):
+            m.next = "CHECK"
+        with m.State("CHECK"):
+            m.d.sync += r.count.eq(Mux(r.is_command[Command.READ_MEMORY], _LENGTH_BYTES, _WORD_BYTES) - 1)
             m.next = "COMMAND"
         with m.State("COMMAND"):
             outside = r.request.address[len(r.address):].any()
             m.d.sync += r.address.eq(r.request.address | outside.replicate(len(r.address)))
-            after = {Command.READ_MEMORY: "OPERAND", Command.WRITE_MEMORY: "WRITE_MEMORY",
+            after = {Command.IDENTIFY: "ANSWER", Command.READ_MEMORY: "OPERAND", Command.WRITE_MEMORY: "WRITE_MEMORY",
                      Command.READ_REGISTER: "READ_REGISTER", Command.WRITE_REGISTER: "OPERAND"}
             with m.If(r.is_command[Command.IDENTIFY]):
-                m.d.sync += [r.written.eq(0), r.address.eq(0)]
-                with m.If(r.ended):
-                    self._finish(m, r, count=len(self.identity))
-                with m.Else():
-                    self._fail(m, r, Status.BAD_LENGTH)
+                m.d.sync += [r.written.eq(0), r.address.eq(0), r.left.eq(len(self.identity))]
             for command, state in after.items():
-                with m.Elif(r.is_command[command]):
+                with m.If(r.is_command[command]):
                     m.next = state
-                    with m.If(r.ended != (command == Command.READ_REGISTER)):
-                        self._fail(m, r, Status.BAD_LENGTH)
-            with m.Else():
-                self._fail(m, r, Status.BAD_COMMAND)
+            with m.If(r.bad):
+                self._fail(m, r, Mux(r.unknown, Status.BAD_COMMAND, Status.BAD_LENGTH))
         with m.State("DRAIN"):
             m.d.comb += self.requests.ready.eq(~r.ended)
+            m.d.sync += r.left.eq(0)
             with m.If(r.ended):
-                m.next = "ANSWER_COMMAND"
+                m.next = "ANSWER"
+        with m.State("ANSWER"):
+            m.d.comb += r.answering.eq(1)
+            m.d.sync += r.count.eq(HEADER_BYTES - 1)
+            with m.If(r.answered):
+                m.next = "REQUEST"
 
     def _operand(self, m, r):
         with m.State("OPERAND"):
             m.d.comb += self.requests.ready.eq(1)
-            final = Mux(r.is_command[Command.READ_MEMORY], _LENGTH_BYTES - 1, _WORD_BYTES - 1)
             with m.If(self.requests.valid):
-                m.d.sync += [r.word.word_select(r.count[:2], 8).eq(self.requests.payload.data), r.count.eq(r.count + 1)]
-                with m.If(self.requests.payload.last != (r.count == final)):
+                m.d.sync += [r.word.eq(Cat(r.word[8:], self.requests.payload.data)), r.count.eq(r.count - 1)]
+                with m.If(self.requests.payload.last != (r.count == 0)):
                     self._fail(m, r, Status.BAD_LENGTH)
                 with m.Elif(self.requests.payload.last):
                     with m.If(r.is_command[Command.READ_MEMORY]):
@@ -162,17 +173,15 @@ class HostBridge(Component):
                     with m.Else():
                         m.next = "WRITE_REGISTER"
         bad, outside = Signal(), Signal()
-        length = r.word[:8 * _LENGTH_BYTES]
+        length = r.word[-8 * _LENGTH_BYTES:]
         with m.State("READ_MEMORY"):
-            m.d.sync += [bad.eq((length == 0) | (length > MAX_DATA)), outside.eq(r.address + length > self.memory_bytes)]
+            m.d.sync += [bad.eq((length == 0) | (length > MAX_DATA)), outside.eq(r.address + length > self.memory_bytes),
+                         r.left.eq(length)]
             m.next = "READ_CHECKED"
         with m.State("READ_CHECKED"):
-            with m.If(bad):
-                self._fail(m, r, Status.BAD_LENGTH)
-            with m.Elif(outside):
-                self._fail(m, r, Status.OUT_OF_RANGE)
-            with m.Else():
-                self._finish(m, r, count=length)
+            m.next = "ANSWER"
+            with m.If(bad | outside):
+                self._fail(m, r, Mux(bad, Status.BAD_LENGTH, Status.OUT_OF_RANGE))
 
     def _write_memory(self, m, r):
         with m.State("WRITE_MEMORY"):
@@ -183,7 +192,7 @@ class HostBridge(Component):
                 with m.If(self.requests.valid):
                     m.d.sync += r.address.eq(r.address + 1)
                     with m.If(self.requests.payload.last):
-                        self._finish(m, r)
+                        m.next = "ANSWER"
 
     def _write_register(self, m, r):
         address_left, word_left = Signal(), Signal()
@@ -192,8 +201,9 @@ class HostBridge(Component):
             self.m_axil_awvalid.eq(address_left), self.m_axil_wvalid.eq(word_left),
         ]  # fmt: skip
         with m.State("WRITE_REGISTER"):
+            m.d.sync += r.status.eq(r.written_status)
             with m.If(r.again):
-                self._finish(m, r, r.written_status)
+                m.next = "ANSWER"
             with m.Else():
                 m.d.sync += [address_left.eq(1), word_left.eq(1)]
                 m.next = "WRITE_RESPONSE"
@@ -203,32 +213,35 @@ class HostBridge(Component):
                 m.d.sync += address_left.eq(0)
             with m.If(self.m_axil_wready):
                 m.d.sync += word_left.eq(0)
+            status = Mux(self.m_axil_bresp == 0, Status.OK, Status.BUS_ERROR)
+            m.d.sync += r.status.eq(status)
             with m.If(self.m_axil_bvalid & self.m_axil_bready):
-                status = Mux(self.m_axil_bresp == 0, Status.OK, Status.BUS_ERROR)
                 m.d.sync += [r.written.eq(1), r.written_sequence.eq(r.request.sequence), r.written_status.eq(status)]
-                self._finish(m, r, status)
+                m.next = "ANSWER"
 
     def _read_register(self, m, r):
         address_left = Signal()
         m.d.comb += [self.m_axil_araddr.eq(r.request.address), self.m_axil_arvalid.eq(address_left)]
         with m.State("READ_REGISTER"):
-            m.d.sync += address_left.eq(1)
+            m.d.sync += [address_left.eq(1), r.left.eq(_WORD_BYTES)]
             m.next = "READ_RESPONSE"
         with m.State("READ_RESPONSE"):
             m.d.comb += self.m_axil_rready.eq(~address_left)
+            m.d.sync += r.word.eq(self.m_axil_rdata)
             with m.If(self.m_axil_arready):
                 m.d.sync += address_left.eq(0)
             with m.If(self.m_axil_rvalid & self.m_axil_rready):
-                m.d.sync += r.word.eq(self.m_axil_rdata)
                 with m.If(self.m_axil_rresp != 0):
-                    self._finish(m, r, Status.BUS_ERROR)
+                    self._fail(m, r, Status.BUS_ERROR)
                 with m.Else():
-                    self._finish(m, r, count=_WORD_BYTES)
+                    m.next = "ANSWER"
                     with m.If(self.m_axil_araddr == register("STATUS").offset):
                         m.d.sync += self.run_status.eq(self.m_axil_rdata)
 
     def _answer(self, m, r):
         answer = self.answers.payload
+        with m.State("IDLE"), m.If(r.answering & ~r.answered):
+            m.next = "ANSWER_COMMAND"
         with m.State("ANSWER_COMMAND"):
             m.d.comb += [self.answers.valid.eq(1), answer.data.eq(r.request.command | ANSWER)]
             with m.If(self.answers.ready):
@@ -238,11 +251,12 @@ class HostBridge(Component):
             with m.If(self.answers.ready):
                 m.next = "ANSWER_STATUS"
         with m.State("ANSWER_STATUS"):
-            m.d.comb += [self.answers.valid.eq(1), answer.data.eq(r.status), answer.last.eq(r.count == 0)]
+            m.d.comb += [self.answers.valid.eq(1), answer.data.eq(r.status), answer.last.eq(r.none_left)]
             with m.If(self.answers.ready):
                 m.next = "FETCH"
-                with m.If(answer.last):
-                    m.next = "REQUEST"
+                with m.If(r.none_left):
+                    m.d.sync += r.answered.eq(1)
+                    m.next = "IDLE"
 
     def _data(self, m, r):
         identity = Array(Const(byte, 8) for byte in self.identity)
@@ -254,17 +268,18 @@ class HostBridge(Component):
                 m.d.comb += self.host_read.eq(1)
                 m.next = "WAIT"
             with m.Else():
-                m.d.sync += [r.byte.eq(r.word), r.word.eq(r.word >> 8)]
+                m.d.sync += r.byte.eq(r.word)
+            m.d.sync += r.word.eq(r.word >> 8)
         with m.State("WAIT"):
             with m.If(self.host_r_valid):
                 m.d.sync += r.byte.eq(self.host_r_data)
                 m.next = "SEND"
         with m.State("SEND"):
             m.d.comb += [self.answers.valid.eq(1), self.answers.payload.data.eq(r.byte)]
-            m.d.comb += self.answers.payload.last.eq(r.count == 1)
+            m.d.comb += self.answers.payload.last.eq(r.one_left)
             with m.If(self.answers.ready):
-                m.d.sync += [r.count.eq(r.count - 1), r.address.eq(r.address + 1)]
+                m.d.sync += [r.left.eq(r.left - 1), r.address.eq(r.address + 1)]
                 m.next = "FETCH"
-                with m.If(self.answers.payload.last):
-                    m.d.sync += r.count.eq(0)
-                    m.next = "REQUEST"
+                with m.If(r.one_left):
+                    m.d.sync += r.answered.eq(1)
+                    m.next = "IDLE"

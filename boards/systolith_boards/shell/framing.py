@@ -35,7 +35,7 @@ class FrameReceiver(Component):
     Members
     -------
     i : ``In(stream.Signature(8, always_ready=True))``
-        Received bytes, at least ten cycles apart.
+        Received bytes, at least eleven cycles apart.
     o : ``Out(frame_stream())``
         Contents of frames.
     """
@@ -58,13 +58,14 @@ class FrameReceiver(Component):
         place = Signal(range(WINDOW))
         count = Signal(range(FRAME_BYTES + 1))
         escaped = Signal()
-        bad, full = Signal(), Signal()
+        bad, full, complete = Signal(), Signal(), Signal()
         # What a byte is, a cycle behind it, like the room for it.
         valid, byte, flag, escape = Signal(), Signal(8, reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
         m.d.sync += [
             valid.eq(self.i.valid), byte.eq(self.i.payload),
             flag.eq(self.i.payload == FLAG), escape.eq(self.i.payload == ESCAPE),
             full.eq((count == FRAME_BYTES) | (lengths[place] != 0)),
+            complete.eq(crc.match & (count > _CRC_BYTES) & ~bad & ~escaped),  # so far
         ]
         m.d.comb += [
             crc.data.eq(byte ^ Mux(escaped, ESCAPE_XOR, 0)),
@@ -75,7 +76,7 @@ class FrameReceiver(Component):
             with m.If(flag):
                 m.d.comb += crc.start.eq(1)
                 m.d.sync += [count.eq(0), escaped.eq(0), bad.eq(0)]
-                with m.If(crc.match & (count > _CRC_BYTES) & ~bad & ~escaped):
+                with m.If(complete):
                     m.d.sync += [lengths[place].eq(count - _CRC_BYTES), place.eq(place + 1)]
             with m.Elif(escape):
                 m.d.sync += escaped.eq(1)
