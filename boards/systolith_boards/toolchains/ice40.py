@@ -34,7 +34,7 @@ class Ice40Toolchain(Toolchain):
     _SIZES = {"iCE40UP5K": "--up5k"}
 
     def synthesis(self, top, netlist):
-        return ICE40_SYNTHESIS.format(options=f"-dsp -spram -top {top} -json {netlist}")
+        return ICE40_SYNTHESIS.format(options=f"-dsp -spram -device u -top {top} -json {netlist}")
 
     def placement(self, job):
         pins = ["--pcf-allow-unconstrained"] if job.constraints is None else ["--pcf", job.constraints]
