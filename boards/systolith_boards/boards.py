@@ -122,7 +122,7 @@ _ALL = (
         uart_pins=("io", 0, "0", "1")),
     Board(
         name="icebreaker", title="1BitSquared iCEBreaker", family="ice40", device="iCE40UP5K", package="SG48", speed="",
-        preset="icebreaker", clock_mhz=12.0, target_mhz=24.0, main_memory=128 * _KIB, single_port=True, memory="128 KiB SPRAM",
+        preset="icebreaker", clock_mhz=12.0, target_mhz=34.5, main_memory=128 * _KIB, single_port=True, memory="128 KiB SPRAM",
         platform="amaranth_boards.icebreaker:ICEBreakerPlatform",
         lights={"heartbeat": ("led_g", 0), "error": ("led_r", 0)}),
     Board(
