@@ -24,8 +24,8 @@ __all__ = ["Sequencer"]
 
 _ACTIONS = max(Action) + 1
 _ADD, _SUBTRACT, _COLUMN = (Operation.ADD, Operation.SUB), (Operation.SUB,), (Operation.LDC,)
-_LOAD, _AND, _SHIFT, _OUTSIDE = (Operation.LD,), (Operation.AND,), (Operation.SHR,), (Operation.LDC, Operation.LDR)
-_KINDS = (_ADD, _SUBTRACT, _COLUMN, _LOAD, _AND, _SHIFT, _OUTSIDE)
+_LOAD, _AND, _SHIFT = (Operation.LD,), (Operation.AND,), (Operation.SHR,)
+_KINDS = (_ADD, _SUBTRACT, _COLUMN, _LOAD, _AND, _SHIFT)
 _MEMORY_WORDS = 2 * PARAMETER_WORD
 
 
@@ -118,9 +118,10 @@ class Sequencer(Component):
         s1_calculate, s1_store, s1_cycles, s1_keep = (
             Signal(name=f"s1_{name}", reset_less=True) for name in ("calculate", "store", "cycles", "keep"))
         s1_actions = Signal(_ACTIONS, reset_less=True)
-        # A column or the window, a cycle early.
+        # A column or the window, a cycle early; 0 for other calculations.
         outside = Signal(32, reset_less=True)
-        m.d.sync += outside.eq(Mux(s0_operation[0], self.column, self.reduced))
+        m.d.sync += outside.eq((self.column & (s0_operation[:3] == Operation.LDC).replicate(32))
+                               | (self.reduced & (s0_operation[:3] == Operation.LDR).replicate(32)))
         kind = s0_operation[4:]
         with m.If(advance):
             m.d.sync += [
@@ -222,9 +223,10 @@ class Sequencer(Component):
             total.eq(accumulator + (word ^ subtract.replicate(32)) + subtract),
             self.column_taken.eq(enable & kinds[_COLUMN]),
         ]
-        values = {_LOAD: word, _AND: accumulator & word, _SHIFT: accumulator[8:], _OUTSIDE: outside, _ADD: total[:32]}
+        values = {_LOAD: word, _AND: accumulator & word, _SHIFT: accumulator[8:], _ADD: total[:32]}
+        chosen = (kinds[kind].replicate(32) & value for kind, value in values.items())
         with m.If(enable):
-            m.d.sync += accumulator.eq(reduce(or_, (kinds[kind].replicate(32) & value for kind, value in values.items())))
+            m.d.sync += accumulator.eq(reduce(or_, chosen, outside))
             with m.If(kinds[_ADD]):
                 m.d.sync += self.carry.eq(total[32] ^ subtract)
 
