@@ -8,7 +8,7 @@ __all__ = ["ICE40_SYNTHESIS", "Ice40Toolchain"]
 
 # In two parts, between which the register behind a product is marked: yosys 0.70 takes a second register behind it into
 # the multiplier cell as well, but leaves it where it was, with an input that nothing drives.
-# A wire takes 1.7 ns in a full UP5K, not the 0.75 ns that abc9 takes it for: it would save LUTs in paths that then limit the clock.
+# A wire takes 1.7 ns in a full UP5K, not the 0.75 ns that abc9 takes it for: then it saves LUTs in paths that limit the clock.
 ICE40_SYNTHESIS = (
     "scratchpad -set synth_ice40.abc9.W 1700; "
     "synth_ice40 -device u {options} -run begin:coarse; opt_clean; "
