@@ -16,7 +16,20 @@ from systolith_spec.column_mode import column_settle
 from systolith_spec.timing import MINIMUM_TILE_CYCLES
 from systolith_spec.widths import byte_coordinate_width
 
-__all__ = ["ActivationFeeder"]
+__all__ = ["ActivationFeeder", "compare_counts", "walk_layout"]
+
+_LOOPS = ("block", "ky", "kx", "chunk", "y", "x")
+
+
+def walk_layout():
+    """A COMPUTE command; ``single`` and ``pair`` tell of each loop whether it has one or two iterations."""
+    flags = data.StructLayout({name: 1 for name in _LOOPS})
+    return data.StructLayout({"compute": command_layout("COMPUTE"), "single": flags, "pair": flags})
+
+
+def compare_counts(compute, single, pair):
+    """Return assignments of the flags of :func:`walk_layout` for a command ``compute``."""
+    return [flags[name].eq(compute[f"{name}_count"] == count) for flags, count in ((single, 1), (pair, 2)) for name in _LOOPS]
 
 
 class ActivationFeeder(Component):
@@ -41,7 +54,7 @@ class ActivationFeeder(Component):
 
     Members
     -------
-    command : ``In(stream.Signature(command_layout("COMPUTE")))``
+    command : ``In(stream.Signature(walk_layout()))``
     armed : ``In(1)``
         Pulse: the weights of the next tile are (nearly) loaded.
     tile_requested : ``Out(1)``
@@ -73,7 +86,7 @@ class ActivationFeeder(Component):
             "final": 1,
         })
         super().__init__({
-            "command": In(stream.Signature(command_layout("COMPUTE"))),
+            "command": In(stream.Signature(walk_layout())),
             "armed": In(1),
             "tile_requested": Out(1),
             "read": Out(ActivationReadPort.Signature(config)),
@@ -107,6 +120,7 @@ class ActivationFeeder(Component):
         byte_width = byte_coordinate_width(config)
         entry_shape = Shape.cast(range(config.accumulator_entries))
         m.submodules.walker = walker = WindowWalker(
+            counts_compared=True,
             levels=(
                 Level(name="block", kind="plain"),
                 Level(name="ky", kind="row", count_width=8, row_step_width=8),
@@ -128,10 +142,12 @@ class ActivationFeeder(Component):
                 "pad": signed(8), "swap": 1, "entry": entry_shape, "overwrite": 1, "update": 1, "final": 1,
                 **({"column": 1, "settle": 1, "line": range(config.line_depth)} if config.depthwise_streams else {}),
             }))
-        command = self.command.payload
+        command = self.command.payload.compute
         names = {name for name, _ in command.shape()}
         m.d.comb += [
             walker.load(command),
+            walker.command.payload.single.eq(self.command.payload.single),
+            walker.command.payload.pair.eq(self.command.payload.pair),
             [walker.command.payload.context[name].eq(command[name])
              for name, _ in walker.command.payload.context.shape() if name in names],
             walker.command.valid.eq(self.command.valid),
@@ -167,7 +183,7 @@ class ActivationFeeder(Component):
 
     def _column_mode(self, m, walker, access):
         """Select the positions that give sums; notice that lines change their length."""
-        command, loaded = self.command.payload, walker.command.payload.context
+        command, loaded = self.command.payload.compute, walker.command.payload.context
         line = Signal.like(loaded.line)
         m.d.comb += [
             loaded.no_skip.eq(command.skip_rows == 0),

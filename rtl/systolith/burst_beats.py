@@ -7,19 +7,23 @@ from amaranth.lib.wiring import Component, In, Out
 
 from systolith.burst_splitter import burst_layout
 from systolith.shapes import MEMORY_WIDTH
-from systolith.stream_buffer import StreamBuffer
 from systolith_spec.widths import buffer_address_width
 
 __all__ = ["BurstBeats"]
 
 
 class BurstBeats(Component):
-    """Remember bursts (up to ``config.outstanding_reads``, and two more) and say where each of their beats goes.
+    """Remember bursts (up to ``config.outstanding_reads``, and one more) and say where each of their beats goes.
 
     Lane 0 of the first beat of a run is buffer address ``buffer`` of its first burst, that of every beat
-    ``axi_bytes`` more than of the one before; lanes outside the run are masked. The oldest two bursts are in
-    registers, so that a late ``ready`` does not reach the memory of the others. The first beat is there two
-    cycles after its burst.
+    ``axi_bytes`` more than of the one before; lanes outside the run are masked. Beats come from registers. The first one
+    is there two cycles after its burst.
+
+    ::
+
+        bursts -> FIFO -> beat: address, mask, flags
+                            ^ |
+                            +-+ next beat of the burst
 
     Parameters
     ----------
@@ -33,7 +37,7 @@ class BurstBeats(Component):
     o : ``Out(stream.Signature(...))``
         Beats: ``addr``, ``mask``, ``space``; ``last_beat`` of its burst, ``last`` of its command.
     address : ``Out(32)``
-        Memory address of the burst of the beat; without ``address`` always 0.
+        Memory address of the burst of the beat, or of the one before it while there is none; without ``address`` always 0.
     """
 
     latency = 2
@@ -69,51 +73,54 @@ class BurstBeats(Component):
 
     def elaborate(self, platform):
         m = Module()
-        # `single`: a burst of one beat.
+        # `single`, `pair`: a burst of one beat, or of two.
         fields = {name: field.shape for name, field in burst_layout(self.config) if name != "address" or self._address}
-        layout = data.StructLayout({**fields, "single": 1})
+        layout = data.StructLayout({**fields, "single": 1, "pair": 1})
         m.submodules.plan = plan = SyncFIFO(width=layout.size, depth=self.config.outstanding_reads)
-        m.submodules.heads = heads = StreamBuffer(shape=layout)
-        planned, burst = Signal(layout), heads.o.payload
+        planned = Signal(layout)
+        # There is no beat, or it is taken; it is the last of its burst.
+        proceed, over = Signal(), Signal()
         m.d.comb += [
             *(planned[name].eq(self.i.payload[name]) for name in fields),
             planned.single.eq(self.i.payload.len == 0),
+            planned.pair.eq(self.i.payload.len == 1),
             plan.w_data.eq(planned),
             plan.w_en.eq(self.i.valid),
             self.i.ready.eq(plan.w_rdy),
-            heads.i.valid.eq(plan.r_rdy),
-            heads.i.payload.eq(plan.r_data),
-            plan.r_en.eq(heads.i.ready),
-            self.o.valid.eq(heads.o.valid),
-            self.address.eq(burst.address if self._address else 0),
+            proceed.eq(~self.o.valid | self.o.ready),
+            over.eq(~self.o.valid | self.o.payload.last_beat),
+            plan.r_en.eq(proceed & over),
         ]
-        self._beats(m, burst)
-        m.d.comb += heads.o.ready.eq(self.o.ready & self.o.payload.last_beat)
+        with m.If(proceed & over):
+            m.d.sync += self.o.valid.eq(plan.r_rdy)
+        self._beats(m, data.View(layout, plan.r_data), proceed, over, plan.r_rdy)
         return m
 
-    def _beats(self, m, burst):
-        """Count the beats of the oldest burst."""
-        step = self.config.axi_bytes
+    def _beats(self, m, burst, proceed, over, some):
+        """Go on to the first beat of ``burst``, if there is ``some``, or to the next one of the same burst."""
         beat = self.o.payload
-        first_beat, next_last = Signal(init=1), Signal(reset_less=True)
-        left, address = Signal.like(burst.len, reset_less=True), Signal.like(beat.addr, reset_less=True)
-        lanes = range(step)
-        m.d.comb += [
-            beat.addr.eq(Mux(first_beat & burst.run_first, burst.buffer, address)),
-            beat.mask.eq(Cat(
-                (~first_beat | (lane >= burst.first_lane)) & (~beat.last_beat | (lane <= burst.last_lane))
-                for lane in lanes
-            )),
-            beat.space.eq(burst.space),
-            beat.last_beat.eq(Mux(first_beat, burst.single, next_last)),
-            beat.last.eq(beat.last_beat & burst.last),
-        ]
-        # Beats behind the one that follows this one.
-        more = Mux(first_beat, burst.len, left) - 1
-        with m.If(self.o.valid & self.o.ready):
+        held = Signal(data.StructLayout({"last_lane": burst.last_lane.shape(), "last": 1}), reset_less=True)
+        # Beats behind this one; there is one.
+        left, next_last = Signal.like(burst.len, reset_less=True), Signal(reset_less=True)
+        next_address = Signal.like(beat.addr)
+        m.d.comb += next_address.eq(beat.addr + self.config.axi_bytes)
+
+        def masked(first_lane, end, last_lane):
+            return Cat((lane >= first_lane) & (~end | (lane <= last_lane)) for lane in range(self.config.axi_bytes))
+
+        with m.If(proceed & ~over):
             m.d.sync += [
-                first_beat.eq(beat.last_beat),
-                left.eq(more),
-                next_last.eq(more[:len(left)] == 0),
-                address.eq(beat.addr + step),
+                beat.addr.eq(next_address), beat.mask.eq(masked(0, next_last, held.last_lane)),
+                beat.last_beat.eq(next_last), beat.last.eq(next_last & held.last),
+                left.eq(left - 1), next_last.eq(left == 2),
             ]
+        with m.Elif(proceed & some):
+            m.d.sync += [
+                beat.addr.eq(Mux(burst.run_first, burst.buffer, next_address)),
+                beat.mask.eq(masked(burst.first_lane, burst.single, burst.last_lane)),
+                beat.last_beat.eq(burst.single), beat.last.eq(burst.single & burst.last), beat.space.eq(burst.space),
+                held.last_lane.eq(burst.last_lane), held.last.eq(burst.last),
+                left.eq(burst.len), next_last.eq(burst.pair),
+            ]
+            if self._address:
+                m.d.sync += self.address.eq(burst.address)

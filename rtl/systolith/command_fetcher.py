@@ -158,7 +158,10 @@ class CommandFetcher(Component):
         next_units = Signal.like(units)
         next_beats = next_units << unit_beats_log2
         m.d.comb += next_units.eq(units)
-        m.d.sync += [fits.eq(room + s1_used >= next_beats), fits_one_more.eq(room + s1_used + 1 >= next_beats)]
+        left = Signal(signed(len(room) + 1))
+        m.d.comb += left.eq(room - next_beats)
+        m.d.sync += [
+            fits.eq((left >= 0) | (s1_used & (left == -1))), fits_one_more.eq((left >= -1) | (s1_used & (left == -2)))]
         with m.FSM() as fsm:
             with m.State("IDLE"), m.If(self.start):
                 m.next = "MEASURE"
@@ -220,8 +223,8 @@ class CommandFetcher(Component):
         ready = Cat(port.ready for port in self.beats)
         m.d.comb += [
             accepted.eq((beat.target & ready).any()),
-            forwarded.eq(s1.valid & ~discard & accepted),
-            used.eq(s1.valid & (discard | accepted)),
+            forwarded.eq(s1.valid & ~discard & ~beat.bad & ~beat.stop & accepted),
+            used.eq(s1.valid & (discard | (accepted & ~beat.bad & ~beat.stop))),
             self.error.address.eq(command_address),
         ]
         # The program goes on beyond what may be read.
@@ -250,7 +253,7 @@ class CommandFetcher(Component):
             fail(ErrorCode.OUT_OF_RANGE)
         for engine in Engine:
             m.d.comb += [
-                self.beats[engine].valid.eq(s1.valid & ~discard & beat.target[engine]),
+                self.beats[engine].valid.eq(s1.valid & ~discard & ~beat.bad & ~beat.stop & beat.target[engine]),
                 self.beats[engine].payload.eq(beat.data),
             ]
         return used
@@ -258,7 +261,8 @@ class CommandFetcher(Component):
     def _decode(self, m, fetched):
         """Stage 1: the stream of beats, with their command's engine (one-hot) and whether they are its last.
 
-        A beat goes to no engine if it is the first of a ``bad`` command, or with ``stop``: END or no data.
+        A beat goes to no engine, whatever its target, if it is the first of a ``bad`` command, or with ``stop``: END or no
+        data.
         """
         beats = COMMAND_BYTES // self.config.axi_bytes
         layout = data.StructLayout({
@@ -289,7 +293,7 @@ class CommandFetcher(Component):
             s1.i.payload.last.eq(position == beats - 1),
             s1.i.payload.stop.eq((first & (header.opcode == int(Opcode.END))) | fetched.payload.resp[1]),
             s1.i.payload.bad.eq(bad),
-            s1.i.payload.target.eq(Mux(bad | fetched.payload.resp[1], 0, Mux(first, target, held_target))),
+            s1.i.payload.target.eq(Mux(first, target, held_target)),
         ]
         with m.If(fetched.valid & fetched.ready):
             m.d.sync += [

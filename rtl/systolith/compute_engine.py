@@ -5,7 +5,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.accumulator_buffer import AccumulatorBuffer, AccumulatorReadPort
-from systolith.activation_feeder import ActivationFeeder
+from systolith.activation_feeder import ActivationFeeder, compare_counts, walk_layout
 from systolith.aligned_array import AlignedArray
 from systolith.delay import delay
 from systolith.ports import ActivationReadPort, WeightReadPort
@@ -138,15 +138,17 @@ class ComputeEngine(Component):
 
     def _hand_over(self, m, weight_feeder, activation_feeder):
         """Give each command to both feeders; return the signal that tells that one has been accepted."""
-        command = Signal(command_layout("COMPUTE"), reset_less=True)
+        command = Signal(walk_layout(), reset_less=True)
         free, accepted = Signal(), Signal()
         m.d.comb += [self.command.ready.eq(free), accepted.eq(self.command.valid & free)]
         # The register follows until there is a command; only `waiting` says that it counts.
         with m.If(free):
-            m.d.sync += command.eq(self.command.payload)
+            m.d.sync += [command.compute.eq(self.command.payload),
+                         compare_counts(self.command.payload, command.single, command.pair)]
+        m.d.comb += [weight_feeder.command.payload.eq(command.compute), activation_feeder.command.payload.eq(command)]
         waiting = Signal(2)
         for index, feeder in enumerate((weight_feeder, activation_feeder)):
-            m.d.comb += [feeder.command.payload.eq(command), feeder.command.valid.eq(waiting[index])]
+            m.d.comb += feeder.command.valid.eq(waiting[index])
             m.d.sync += waiting[index].eq(accepted | (waiting[index] & ~feeder.command.ready))
         m.d.comb += free.eq(waiting == 0)
         return accepted

@@ -83,7 +83,8 @@ class VectorDispatcher(Component):
         order, kinds = (Signal(VECTOR_COMMANDS_IN_FLIGHT, name=name) for name in ("order", "kinds"))
         room = ~order[-1]
         held = Signal(vector_command_layout(), reset_less=True)
-        held_valid, started = Signal(), Signal()
+        # A command is held, or the walk took it a cycle ago; it waits to be started.
+        held_valid, waiting = Signal(), Signal()
         accept = self.command.valid & self.command.ready
         # Registers: a PARAMS; one with the softmax bit, or without.
         is_params, is_softmax, is_plain = (
@@ -92,15 +93,18 @@ class VectorDispatcher(Component):
         bank = held.vector.bank
         used = Signal(2)  # registers: there are users
         bank_used = Array(used)[bank]
-        s1_started = Signal()
+        # A cycle after a start: by the walk, whose ready comes late, or by a loader.
+        s1_walked, s1_loaded = Signal(), Signal()
+        s1_started = s1_walked | s1_loaded
         slot = Signal(SLOT_WIDTH)
         others = s1_started | order[0]
         # Banks that the running loader keeps others from; that of softmax runs alone.
         locked, loading = Signal(2), Signal()
 
         m.d.comb += [
-            # A register: the path from the walk ends here. Commands start two cycles apart at least.
-            self.command.ready.eq(~held_valid),
+            waiting.eq(held_valid & ~s1_walked),
+            # Commands start two cycles apart at least.
+            self.command.ready.eq(~waiting),
             groups.start.eq(accept),
             groups.channels.eq(channels),
             self.walk.payload.vector.eq(held.vector),
@@ -108,32 +112,28 @@ class VectorDispatcher(Component):
             self.walk.payload.tail.eq(groups.tail),
             self.walk.payload.slot.eq(slot),
             self.walk.valid.eq(
-                held_valid
+                waiting
                 & ~is_params
                 & groups.done
                 & room
                 & ~Array(locked)[bank]
             ),
             self.loader_command.eq(held.params),
+            # What the walk took was no PARAMS.
             self.loader_start.eq(held_valid & is_plain & room & ~loading & ~bank_used),
             self.softmax_start.eq(held_valid & is_softmax & room & ~loading & ~others),
-            started.eq((self.walk.valid & self.walk.ready) | self.loader_start | self.softmax_start),
         ]
         flags = self.walk.payload.single.shape()
         single, pair = (Signal(flags, name=name, reset_less=True) for name in ("single", "pair"))
         m.d.comb += [self.walk.payload.single.eq(single), self.walk.payload.pair.eq(pair)]
+        m.d.sync += held_valid.eq(accept | (waiting & ~self.loader_start & ~self.softmax_start))
         # Registers follow until there is a command; only `held_valid` says that they count.
-        with m.If(~held_valid):
+        with m.If(~waiting):
             m.d.sync += held.eq(self.command.payload)
             m.d.sync += compare_counts(self.config, self.command.payload.vector, single, pair)
             params = self.command.payload.vector.opcode == Opcode.PARAMS
             softmax = self.command.payload.params.softmax if self.config.softmax else Const(0)
             m.d.sync += [is_params.eq(params), is_softmax.eq(params & softmax), is_plain.eq(params & ~softmax)]
-        # Without an enable, since the start comes late.
-        m.d.sync += held_valid.eq(accept | (held_valid & ~started))
-        with m.If(self.walk.valid & self.walk.ready):
-            m.d.sync += slot.eq(slot + 1)
-
         with m.If(self.softmax_start):
             m.d.sync += [loading.eq(1), locked.eq(0b11)]
         with m.Elif(self.loader_start):
@@ -143,7 +143,10 @@ class VectorDispatcher(Component):
 
         # The books are kept a cycle late, which no one sees: starts are two cycles apart.
         s1_params, s1_bank = Signal(), Signal()
-        m.d.sync += [s1_started.eq(started), s1_params.eq(is_params), s1_bank.eq(bank)]
+        m.d.sync += [
+            s1_walked.eq(self.walk.valid & self.walk.ready), s1_loaded.eq(self.loader_start | self.softmax_start),
+            s1_params.eq(is_params), s1_bank.eq(bank), slot.eq(slot + s1_walked),
+        ]
         for index, count in enumerate(users):
             more = s1_started & ~s1_params & (s1_bank == index)
             fewer = self.vector_done & (self.vector_bank == index)
