@@ -27,11 +27,13 @@ from systolith_boards.placement.block_sites import BLOCK_TYPES, block_sites
 from systolith_boards.placement.circuit import build_circuit, occupy, read_layout
 from systolith_boards.placement.logic_groups import LogicGroups
 from systolith_boards.placement.logic_tiles import LogicTiles
+from systolith_boards.placement.lut_pins import LutPins
 from systolith_boards.placement.packed_design import COMB, FF, RAMW, PackedDesign
 from systolith_boards.placement.refinement import refine
 from systolith_boards.placement.replication import replicate_flipflops
 from systolith_boards.placement.routed_timing import correct_report
-from systolith_boards.placement.timing_model import TimingModel
+from systolith_boards.placement.routing_order import route_critical
+from systolith_boards.placement.timing_model import LUT_PINS, TimingModel
 from systolith_boards.toolchains import TOOLCHAINS
 from systolith_boards.tools import YOSYS, run_tool
 
@@ -66,8 +68,9 @@ class Netlist:
         place = f"X{x}/Y{y}/SLICE{'ABCD'[slot // 2]}.FF{slot % 2}"
         return self.add(name, FF, place, parameters, CLK=clock, LSR=reset, CE=enable, **port)
 
-    def lut(self, name, x, y, slot, mode="LOGIC", **ports):
-        return self.add(name, COMB, f"X{x}/Y{y}/SLICE{'ABCD'[slot // 2]}.K{slot % 2}", {"MODE": mode}, **{"F": name, **ports})
+    def lut(self, name, x, y, slot, mode="LOGIC", table=0x6996, **ports):
+        parameters = {"MODE": mode, "INITVAL": f"{table:016b}"}
+        return self.add(name, COMB, f"X{x}/Y{y}/SLICE{'ABCD'[slot // 2]}.K{slot % 2}", parameters, **{"F": name, **ports})
 
     def read(self, folder):
         names = {name: {"bits": [bit]} for name, bit in self._nets.items()}
@@ -235,6 +238,7 @@ def test_longest_path(tmp_path):
     assert arrivals.max() == pytest.approx(CLOCK_TO_OUTPUT + 2 * LUT_DELAY + SETUP + delays.sum())
     assert slack[wires] == pytest.approx([0, 0, 0])
     assert delays[0] < delays[1] and delays[2] == model.distance_delay(-9, 1)
+    assert delays[1] == model.distance_delay(9, 0) + LUT_PINS["B"]
 
 
 @settings(max_examples=20, deadline=None)
@@ -265,6 +269,114 @@ def test_slack_is_what_the_slowest_path_leaves(tmp_path_factory, tiles):
     assert arrivals.max() == pytest.approx(longest)
     for step in {step for _, steps in lengths.values() for step in steps}:
         assert slack[step] == pytest.approx(longest - max(length for length, steps in lengths.values() if step in steps))
+
+
+def output(values, design, cell):
+    """What a LUT makes of the values of nets; an input without a net reads 1."""
+    table = int(design.parameter(cell, "INITVAL"), 2)
+    levels = [design.net(cell, pin) for pin in LUT_PINS]
+    return table >> sum((1 if net is None else values[net]) << place for place, net in enumerate(levels)) & 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**16 - 1), st.permutations("ABCD"), st.permutations("ABCD"),
+       st.sets(st.sampled_from("ABCD"), min_size=1))
+def test_a_lut_does_the_same_with_its_inputs_exchanged(tmp_path_factory, table, first, second, used):
+    folder = tmp_path_factory.mktemp("lut")
+    netlist = Netlist().lut("lut", 3, 3, 0, table=table, **{pin: f"n{pin}" for pin in used})
+    netlist.flipflop("end", 3, 4, 0, M="lut")
+    for place, pin in enumerate(sorted(used)):
+        netlist.flipflop(f"n{pin}", 4 + place, 3, 0, M="x")
+    design, original = netlist.read(folder), netlist.read(folder)
+    lut = design.index["lut"]
+    pins = {design.net(lut, pin): pin for pin in used}
+    for order in (first, second):
+        design.exchange_pins(lut, dict(zip("ABCD", order)))
+    for levels in itertools.product((0, 1), repeat=len(pins)):
+        values = dict(zip(pins, levels))
+        assert output(values, design, lut) == output(values, original, lut)
+    for net, pin in pins.items():
+        now = design.exchanged.get((lut, pin), pin)
+        assert design.net(lut, now) == net and design.sinks[net] == [(lut, now)]
+    # The file tells the delays of the inputs as they were.
+    model = TimingModel(design, netlist.sdf(folder))
+    slowest = max(model.wire_delays()[model.wire[lut, design.exchanged.get((lut, pin), pin)]] for pin in used)
+    last = model.wire_delays()[model.wire[design.index["end"], "M"]]
+    assert model.analyse()[1].max() == pytest.approx(CLOCK_TO_OUTPUT + slowest + LUT_DELAY + last + SETUP)
+
+
+def test_the_latest_wire_gets_the_fastest_input(tmp_path):
+    """Four flip-flops at distances that fall from A to D."""
+    netlist = Netlist().flipflop("end", 3, 4, 0, M="lut").lut("lut", 3, 3, 0, **{pin: f"n{pin}" for pin in "ABCD"})
+    for distance, pin in zip((9, 1, 5, 3), "ABCD"):
+        netlist.flipflop(f"n{pin}", 3 + distance, 3, 0, M="x")
+    netlist.lut("carry", 3, 3, 4, mode="CCU2", A="nA", B="nB").flipflop("sum", 3, 4, 1, M="carry")
+    design, original = netlist.read(tmp_path), netlist.read(tmp_path)
+    model, lut, carry = TimingModel(design, netlist.sdf(tmp_path)), design.index["lut"], design.index["carry"]
+    pins = LutPins(design, model)
+    pins.assign(model.analyse()[0])
+    expected = model.analyse()[1]
+    pins.write()
+    assert [design.net(lut, pin) for pin in "DCBA"] == [original.net(lut, pin) for pin in "ACDB"]
+    assert [design.net(carry, pin) for pin in "AB"] == [original.net(carry, pin) for pin in "AB"]
+    assert sorted(TimingModel(design, netlist.sdf(tmp_path)).analyse()[1]) == pytest.approx(sorted(expected))
+
+
+def test_a_crowded_chip(tmp_path):
+    """LUTs in use, of those in columns and rows with logic."""
+    netlist = Netlist()
+    for number in range(12):
+        netlist.lut(f"n{number}", 3 + number % 2, 3, number // 2, A="x")
+    assert LogicTiles(netlist.read(tmp_path)).fill == 12 / 16
+
+
+def test_a_wire_weighs_what_its_cell_drives(tmp_path):
+    netlist = path_of_two()
+    for number in range(3):
+        netlist.flipflop(f"side{number}", 5, 3, number, M="first")
+    design = netlist.read(tmp_path)
+    model = TimingModel(design, netlist.sdf(tmp_path))
+    weight = np.zeros(len(model.drivers))
+
+    def wire(cell, port):
+        return model.wire[design.index[cell], port]
+
+    assert (model.branching(weight) == 1).all()
+    weight[[wire("second", "B"), *(wire(f"side{number}", "M") for number in range(3))]] = 0.8, 0.2, 0.2, 0.4
+    expected = np.ones(len(weight))
+    expected[wire("first", "A")] = (0.8 + 0.2 + 0.2 + 0.4) / 0.8
+    assert model.branching(weight) == pytest.approx(expected)
+
+
+def test_critical_wires_are_routed_first(tmp_path):
+    """A slow path and one with time, which meet in a LUT; nets of a pin and of a clock buffer are always there."""
+    netlist = (path_of_two(far=90).flipflop("early", 93, 3, 1, M="z").add("pin", "TRELLIS_IO", "X0/Y0/PIOA", O="z")
+               .add("buffer", "DCCA", "X1/Y0/DCC0", CLKI="c", CLKO="clk"))
+    netlist.lut("second", 93, 3, 0, A="early", B="first").flipflop("paired", 93, 3, 0, DI="second")
+    netlist.flipflop("to", 93, 4, 0, M="second")
+    design, seen = netlist.read(tmp_path), []
+
+    def route(done):
+        written = json.loads((tmp_path / "part.json").read_text())["modules"]["top"]
+        used = {(name, port) for name, cell in written["cells"].items() for port, bits in cell["connections"].items()
+                if bits and bits != ["x"]}
+        seen.append((done, used, {name for name, net in written["netnames"].items() if "attributes" in net}))
+        for name, values in written["netnames"].items():
+            values["attributes"] = {"ROUTING": f"way{len(seen)};;1" if name in ("first", "second") else " "}
+        (tmp_path / "routes.json").write_text(json.dumps({"modules": {"top": written}}))
+        return tmp_path / "routes.json"
+
+    route_critical(design, netlist.sdf(tmp_path), tmp_path / "part.json", route)
+    assert [done for done, _, _ in seen] == [0, 0.5]
+    for _, used, _ in seen:
+        assert {("first", "F"), ("second", "B"), ("second", "F"), ("paired", "DI"), ("early", "M"), ("early", "CLK")} <= used
+        assert ("second", "A") not in used and ("early", "Q") not in used
+    assert [routed for _, _, routed in seen] == [set(), {"first", "second"}]
+    design.write(tmp_path / "all.json")
+    names = json.loads((tmp_path / "all.json").read_text())["modules"]["top"]["netnames"]
+    assert {name: net["attributes"]["ROUTING"] for name, net in names.items() if "attributes" in net} == {
+        "first": "way2;;1", "second": "way2;;1"}
+    assert PackedDesign(tmp_path / "all.json").sinks == netlist.read(tmp_path).sinks
 
 
 def test_refinement_brings_a_path_together(tmp_path):

@@ -54,6 +54,12 @@ class LogicTiles:
         self.enable.append((nets["CE"], parameters["CEMUX"], parameters["GSR"]))
         self.control.append((nets["CLK"], nets["LSR"], parameters["CLKMUX"], parameters["LSRMUX"], parameters["SRMODE"]))
 
+    @property
+    def fill(self) -> float:
+        """Share of the LUTs that are used."""
+        used = sum(kind == COMB for kind in self._design.types)
+        return used / (SLOTS * len(self.columns) * len(self.rows))
+
     def add(self, cell: int) -> None:
         """Take up a cell that the design has got since, the last one, at its place."""
         self._read(cell)

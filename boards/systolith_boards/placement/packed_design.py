@@ -8,6 +8,9 @@ from pathlib import Path
 __all__ = ["COMB", "FF", "RAMW", "PackedDesign"]
 
 COMB, FF, RAMW = "TRELLIS_COMB", "TRELLIS_FF", "TRELLIS_RAMW"
+_ROUTED = {COMB, FF, RAMW, "DP16KD", "MULT18X18D"}
+_INSIDE = {"FCI", "FXA", "FXB", "F1", "DI", "WD", "WAD0", "WAD1", "WAD2", "WAD3"}
+"""Inputs that are wired within their slice."""
 _BEL = re.compile(r"X(\d+)/Y(\d+)/(\S+)")
 _SLICE = re.compile(r"SLICE([A-D])\.(?:K|FF)([01])")
 
@@ -36,6 +39,8 @@ class PackedDesign:
         Cells and ports that a net leads to.
     copies : dict of int to int
         Flip-flops that :meth:`copy` has made, and of which.
+    exchanged : dict of (int, str) to str
+        Cell and input that a wire led to in the file, and the input of that cell that it leads to now.
     """
 
     def __init__(self, path: Path):
@@ -47,7 +52,7 @@ class PackedDesign:
         self.types = [values["type"] for values in self._cells.values()]
         places = [self._read_place(values) for values in self._cells.values()]
         self.x, self.y, self.slot, self.site = (list(column) for column in zip(*places))
-        self.drivers, self.sinks, self.copies = {}, {}, {}
+        self.drivers, self.sinks, self.copies, self.exchanged = {}, {}, {}, {}
         for cell, values in enumerate(self._cells.values()):
             self._read_nets(cell, values)
 
@@ -124,13 +129,68 @@ class PackedDesign:
         self.place(number, x, y, slot)
         return number
 
-    def write(self, path: Path) -> None:
+    def exchange_pins(self, cell: int, sources: dict[str, str]) -> None:
+        """Give each input of a LUT the wire of another one, ``sources`` of each, and change its table so that it does the same.
+        """
+        values = self._cells[self.names[cell]]
+        if all(new == old for new, old in sources.items()):
+            return
+        ports, pins, table = values["connections"], "ABCD", values["parameters"]["INITVAL"].strip()
+        values["connections"] = ports | {new: ports.get(old, []) for new, old in sources.items()}
+        for new in sources:
+            values["port_directions"][new] = "input"
+        # Bit A + 2 B + 4 C + 8 D of the table, from the right.
+        bits = []
+        for index in range(len(table)):
+            old = sum((index >> pins.index(pin_new) & 1) << pins.index(pin_old) for pin_new, pin_old in sources.items())
+            bits.append(table[-1 - old])
+        values["parameters"]["INITVAL"] = "".join(reversed(bits))
+        before = {self.exchanged.get((cell, pin), pin): pin for pin in sources}
+        self.exchanged |= {(cell, before[old]): new for new, old in sources.items()}
+        renamed = {(cell, old): (cell, new) for new, old in sources.items()}
+        for net in {net for pin in sources for net in values["connections"][pin] if isinstance(net, int)}:
+            self.sinks[net] = [renamed.get(sink, sink) for sink in self.sinks[net]]
+
+    def write(self, path: Path, chosen: set[tuple[int, str]] | None = None) -> None:
         """Write the file that nextpnr reads with ``--no-pack --no-place``.
 
         A port without a net gets an undefined one: nextpnr would forget the port, and not tie unused inputs of RAMs to 0.
+
+        Parameters
+        ----------
+        path : Path
+        chosen : set of (int, str), optional
+            Only the wires to these inputs, and what there is no choice about: wires within a slice, clocks, and all nets of
+            cells that are neither logic nor blocks.
         """
         for values in self._cells.values():
             for port, bits in values["connections"].items():
                 if not bits and values["port_directions"][port] == "input":
                     values["connections"][port] = ["x"]
-        path.write_text(json.dumps(self._document))
+        module = self._module if chosen is None else self._part(chosen)
+        top = next(name for name, found in self._document["modules"].items() if found is self._module)
+        path.write_text(json.dumps(self._document | {"modules": {**self._document["modules"], top: module}}))
+
+    def _part(self, chosen):
+        """The module with the chosen wires only."""
+        fixed = {net for cell, kind in enumerate(self.types) if kind not in _ROUTED
+                 for bits in self.nets(cell).values() for net in bits}
+        kept = fixed | {self.net(*pin) for pin in chosen} | {
+            net for net, sinks in self.sinks.items() if any(port in _INSIDE for _, port in sinks)}
+        cells = {}
+        for cell, (name, values) in enumerate(self._cells.items()):
+            directions = values["port_directions"]
+            cells[name] = values | {"connections": {
+                port: bits if (port in _INSIDE or (cell, port) in chosen or not bits or bits[0] in fixed
+                               or (directions[port] == "output" and bits[0] in kept)) else []
+                for port, bits in values["connections"].items()}}
+        names = {name: values for name, values in self._module["netnames"].items() if kept.issuperset(values["bits"])}
+        return self._module | {"cells": cells, "netnames": names}
+
+    def take_routes(self, path: Path) -> None:
+        """Take over the routes of a file that nextpnr has written with ``--write``."""
+        module = next(module for module in json.loads(path.read_text())["modules"].values() if module.get("cells"))
+        for name, values in module["netnames"].items():
+            route = values["attributes"].get("ROUTING", "").strip()
+            if route and name in self._module["netnames"]:
+                self._module["netnames"][name].setdefault("attributes", {})["ROUTING"] = route

@@ -6,12 +6,13 @@ from systolith_boards.placement.job import PlacementJob
 from systolith_boards.placement.packed_design import PackedDesign
 from systolith_boards.placement.refinement import refine
 from systolith_boards.placement.routed_timing import correct_report
+from systolith_boards.placement.routing_order import route_critical
 
 __all__ = ["PlacementPasses"]
 
 # Fractions of the progress: nextpnr tells the first, as of a run that also routes; what follows comes before its routing.
 _BEGINS, _PLACED = 0.3, 0.56
-_ANNEALING, _ROUTING = 0.42, 0.58
+_ANNEALING, _CRITICAL, _ROUTING = 0.42, 0.55, 0.58
 
 
 class PlacementPasses:
@@ -27,8 +28,8 @@ class PlacementPasses:
     def __init__(self, job: PlacementJob, common: list[str]):
         self._job = job
         self._common = common
-        self._placed, self._sdf, self._routed_sdf = (
-            f"{name}_{job.seed}" for name in ("placed.json", "placed.sdf", "routed.sdf"))
+        self._placed, self._sdf, self._part, self._routes, self._routed_sdf = (
+            f"{name}_{job.seed}" for name in ("placed.json", "placed.sdf", "part.json", "routes.json", "routed.sdf"))
 
     def run(self, results: list[str]) -> None:
         """Run all passes; ``results`` are the arguments of the last run, which routes."""
@@ -36,6 +37,8 @@ class PlacementPasses:
         job.run([*self._common, "--json", job.netlist, "--placer", "static", "--no-route", "--write", self._placed,
                  "--sdf", self._sdf], self._placing)
         design = self._refine()
+        route_critical(design, self._path(self._sdf), self._path(self._part), self._route_part)
+        design.write(self._path(self._placed))
         job.run([*self._common, "--json", self._placed, "--no-pack", "--no-place", "--sdf", self._routed_sdf, *results],
                 self._routing)
         correct_report(design, *(self._path(name) for name in (self._sdf, self._routed_sdf, job.report)))
@@ -44,12 +47,18 @@ class PlacementPasses:
         job = self._job
 
         def tell(done):
-            job.progress(f"placement: better places {100 * done:.0f} %", _ANNEALING + (_ROUTING - _ANNEALING) * done)
+            job.progress(f"placement: better places {100 * done:.0f} %", _ANNEALING + (_CRITICAL - _ANNEALING) * done)
 
         design = PackedDesign(self._path(self._placed))
         refine(design, self._path(self._sdf), job.board.device, job.seed, tell)
-        design.write(self._path(self._placed))
         return design
+
+    def _route_part(self, done):
+        def tell(message, fraction):
+            self._job.progress("routing: critical wires", _CRITICAL + (_ROUTING - _CRITICAL) * done)
+
+        self._job.run([*self._common, "--json", self._part, "--no-pack", "--no-place", "--write", self._routes], tell)
+        return self._path(self._routes)
 
     def _placing(self, message, fraction):
         done = min(max(fraction - _BEGINS, 0) / (_PLACED - _BEGINS), 1)

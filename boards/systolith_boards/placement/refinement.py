@@ -9,6 +9,7 @@ import numpy as np
 from systolith_boards.placement.annealing import Layout, Weights, anneal, half_perimeters
 from systolith_boards.placement.circuit import build_circuit, occupy, read_layout, write_layout
 from systolith_boards.placement.logic_tiles import LogicTiles
+from systolith_boards.placement.lut_pins import LutPins
 from systolith_boards.placement.packed_design import PackedDesign
 from systolith_boards.placement.replication import replicate_flipflops
 from systolith_boards.placement.timing_model import TimingModel
@@ -23,7 +24,12 @@ _COOL = 0.8  # of the passes; then only what gains is accepted
 _REACH, _SHORTEST_REACH = 40, 3  # tiles, at the beginning and at the end
 # Weight of a wire: its criticality to a power that grows, as in VPR (Marquardt, Betz, Rose, FPGA 2000).
 _FIRST_POWER, _LAST_POWER = 1.0, 8.0
+# A wire whose cell drives many weighs as much as they do, up to so many times its own weight: moved towards its driver, the
+# cell makes all of them longer by what this one gets shorter, and no path. Not where the chip is crowded: what belongs together
+# gets so close then that routing does not come to an end.
+_BRANCHES, _CROWDED = 4.0, 0.45
 _CRITICAL = 0.8  # of the longest path: wires on such paths show where to move
+_ORDERINGS = 2  # of the inputs of LUTs in a pass: what is critical changes with them
 _RESERVE = 0.1  # of the longest path: slack that a wire must keep; half of the rest may be used up in a pass
 
 
@@ -33,7 +39,7 @@ def refine(design: PackedDesign, sdf: Path, device: str, seed: int,
 
     The cost is the sum of the nets' half perimeters and, of the same size, the sum of the delays of all wires, weighted by how
     critical they are; that is looked up again before each pass. Everything moves but pins and clock buffers: LUTs,
-    flip-flops, carry chains, distributed RAM, block RAMs and multipliers.
+    flip-flops, carry chains, distributed RAM, block RAMs and multipliers. The inputs of LUTs are exchanged meanwhile.
 
     Parameters
     ----------
@@ -55,17 +61,21 @@ def refine(design: PackedDesign, sdf: Path, device: str, seed: int,
     model = TimingModel(design, sdf)
     before = model.analyse()[1].max()
     share = _PASSES / (_PASSES + _PASSES_WITH_COPIES)
-    after = _Annealing(design, model, device, seed).run(_PASSES, 1.0, lambda done: report(done * share))
+    annealing = _Annealing(design, model, device, seed)
+    after = annealing.run(_PASSES, 1.0, lambda done: report(done * share))
     if replicate_flipflops(design, model, LogicTiles(design)):
-        again = _Annealing(design, TimingModel(design, sdf), device, seed)
-        after = again.run(_PASSES_WITH_COPIES, _WARM, lambda done: report(share + done * (1 - share)))
+        annealing = _Annealing(design, TimingModel(design, sdf), device, seed)
+        after = annealing.run(_PASSES_WITH_COPIES, _WARM, lambda done: report(share + done * (1 - share)))
+    annealing.pins.write()
     return before, after
 
 
 class _Annealing:
     def __init__(self, design, model, device, seed):
         self._design, self._model, self._device, self._seed = design, model, device, seed
+        self.pins = LutPins(design, model)
         tiles = LogicTiles(design)
+        self._branches = 1.0 if tiles.fill > _CROWDED else _BRANCHES
         self._circuit = build_circuit(design, tiles, model, device)
         self._layout = read_layout(design, device)
         self._occupation = occupy(self._circuit, self._layout, tiles)
@@ -73,23 +83,30 @@ class _Annealing:
 
     def run(self, passes, warmth, report):
         """Make the passes, the first as warm as said; give the design the best places; return their longest path, ps."""
-        best, best_score, longest_path = None, math.inf, 0.0
+        best, best_score = None, math.inf
         for number in range(passes + 1):
-            slack, arrivals = self._model.analyse(self._layout)
-            longest = arrivals.max()
+            slack, longest, arrivals = self._analyse(self._layout)
             score = longest + np.maximum(arrivals - 0.9 * longest, 0).sum() / 1000
             if number >= _COOL * passes and score < best_score:
-                best, best_score, longest_path = [column.copy() for column in self._layout], score, longest
+                best, best_score = [column.copy() for column in self._layout], score
             if number < passes:
                 report(number / passes)
                 self._pass(number, warmth * max(0.0, 1 - number / (_COOL * passes)), slack, longest)
         write_layout(self._design, self._circuit, Layout(*best), self._device)
-        return longest_path
+        return self._analyse(Layout(*best))[1]
+
+    def _analyse(self, layout):
+        """Slack of all wires, longest path and arrivals, with the inputs of LUTs as they are best."""
+        for _ in range(_ORDERINGS):
+            self.pins.assign(self._model.analyse(layout)[0])
+        slack, arrivals = self._model.analyse(layout)
+        return slack, arrivals.max(), arrivals
 
     def _pass(self, number, warmth, slack, longest):
         power = _LAST_POWER - (_LAST_POWER - _FIRST_POWER) * warmth
         delays = self._model.wire_delays(self._layout)
         weight = np.clip(1 - slack / longest, 0, 1) ** power
+        weight *= np.minimum(self._model.branching(weight), self._branches)
         scale = half_perimeters(self._circuit, self._layout).sum() / (weight * delays).sum()
         spare = np.maximum(slack - _RESERVE * longest, 0) / 2
         weights = Weights(weight * scale, delays + spare, scale, _CRITICAL**power * scale)

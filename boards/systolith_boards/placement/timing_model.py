@@ -8,7 +8,7 @@ import numpy as np
 
 from systolith_boards.placement.packed_design import COMB, FF, PackedDesign
 
-__all__ = ["TimingModel"]
+__all__ = ["LUT_PINS", "TimingModel"]
 
 _INSTANCE = re.compile(r"\(INSTANCE (\S*)\)")
 _PATH = re.compile(r"\(IOPATH (\S+) (\S+) \(\S*?:\S*?:(\d+)\)")
@@ -19,7 +19,10 @@ _NEVER = 1e9
 
 # Picoseconds of wires at speed grade 6, fitted to routes of designs of this repository. Inside a slice they are fixed.
 _FIXED = {"FCI": 0, "FXA": 0, "FXB": 0, "F1": 0, "DI": 130, "WD": 80, "WAD0": 80, "WAD1": 80, "WAD2": 80, "WAD3": 80}
-_BASE, _BLOCK_END, _IN_TILE = 560, 300, 430
+_BASE, _BLOCK_END, _IN_TILE, _FROM_FLIPFLOP = 530, 300, 430, 80
+LUT_PINS = {"A": 220, "B": 200, "C": 120, "D": 0}
+"""What a wire in the logic takes longer to each input of a LUT, ps at speed grade 6."""
+_PINS = {"LSR": -160, **LUT_PINS}
 _NEAR, _NEAR_X, _NEAR_Y, _FAR_X, _FAR_Y = 5, 75, 90, 50, 60
 _LARGEST = 160  # tiles from one end of the largest device to the other, and more
 _CLOCK_TO_OUTPUT = 525  # of a flip-flop at this speed grade: the wires of others are scaled with theirs
@@ -41,7 +44,7 @@ class TimingModel:
         Wire by the cell and port that it ends at.
     drivers, sinks : ndarray of int, shape (wires,)
         Cells at the ends of each wire.
-    fixed, base : ndarray of float, shape (wires,)
+    fixed, base, pins : ndarray of float, shape (wires,)
         Delay whatever the places, or -1; and what is added to that of the distance, ps.
     distances : ndarray of float, shape (columns, rows)
         Delay of a wire in the logic by how far it goes, ps.
@@ -50,6 +53,8 @@ class TimingModel:
     def __init__(self, design: PackedDesign, sdf: Path):
         self._design = design
         paths, setups = _read_sdf(sdf, design)
+        paths = {(cell, design.exchanged.get((cell, source), source), target): delay
+                 for (cell, source, target), delay in paths.items()}
         copies = defaultdict(list)
         for copy, original in design.copies.items():
             copies[original].append(copy)
@@ -92,20 +97,23 @@ class TimingModel:
         ends = [(self._wire_node[self.wire[pin]], delay, self.wire[pin]) for pin, delay in setups.items() if pin in self.wire]
         self._ends = np.array(ends, dtype=np.int64).reshape(-1, 3)
         self._edges, self._levels = _in_levels(np.array(edges, dtype=np.int64).reshape(-1, 4), len(self._node))
-        self._scale = scale = fastest / _CLOCK_TO_OUTPUT if fastest < _NEVER else 1.0
+        self.scale = scale = fastest / _CLOCK_TO_OUTPUT if fastest < _NEVER else 1.0
         self.fixed = np.array([_FIXED.get(port, -1) if design.types[cell] in (COMB, FF) else -1 for cell, port in self.wire],
                               dtype=float)
         self.fixed[self.fixed > 0] *= scale
         in_logic = np.array([kind in (COMB, FF) for kind in design.types])
-        self.base = _BLOCK_END * scale * (2.0 - in_logic[self.drivers] - in_logic[self.sinks])
+        self.pins = scale * np.array([_PINS.get(port, 0.0) if in_logic[cell] else 0.0 for cell, port in self.wire])
+        from_flipflop = np.array([kind == FF for kind in design.types])[self.drivers]
+        self.base = self.pins + scale * (
+            _BLOCK_END * (2.0 - in_logic[self.drivers] - in_logic[self.sinks]) + _FROM_FLIPFLOP * from_flipflop)
         self._table = [[self._compute_distance(dx, dy) for dy in range(_LARGEST)] for dx in range(_LARGEST)]
         self.distances = np.array(self._table)
 
     def _compute_distance(self, dx, dy):
         if dx == dy == 0:
-            return _IN_TILE * self._scale
+            return _IN_TILE * self.scale
         near = min(dx, _NEAR) * _NEAR_X + min(dy, _NEAR) * _NEAR_Y
-        return (_BASE + near + max(dx - _NEAR, 0) * _FAR_X + max(dy - _NEAR, 0) * _FAR_Y) * self._scale
+        return (_BASE + near + max(dx - _NEAR, 0) * _FAR_X + max(dy - _NEAR, 0) * _FAR_Y) * self.scale
 
     def distance_delay(self, dx: int, dy: int) -> float:
         """Delay of a wire in the logic that goes so many columns and rows, ps."""
@@ -149,6 +157,26 @@ class TimingModel:
         np.minimum.at(slack, self._ends[:, 2], arrivals.max() - arrivals)
         np.minimum.at(slack, edges[:, 3], required[edges[:, 1]] - steps - arrival[edges[:, 0]])
         return slack, arrivals
+
+    def branching(self, weight: np.ndarray) -> np.ndarray:
+        """Weight of all wires behind the cell of each wire, as a multiple of the heaviest of them; 1 where there are none.
+
+        Parameters
+        ----------
+        weight : ndarray of float, shape (wires,)
+
+        Returns
+        -------
+        ndarray of float, shape (wires,)
+            At least 1.
+        """
+        total = np.bincount(self._wire_node, weights=weight, minlength=len(self._start))
+        heaviest = np.zeros(len(self._start))
+        np.maximum.at(heaviest, self._wire_node, weight)
+        times = np.divide(total, heaviest, out=np.ones(len(self._start)), where=heaviest > 0)
+        behind = np.ones(len(weight))
+        np.maximum.at(behind, self._edges[:, 3], times[self._edges[:, 1]])
+        return behind
 
     def _arrival(self, steps):
         """When the last change arrives at each output, ps."""
