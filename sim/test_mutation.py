@@ -74,8 +74,8 @@ def test_choice_is_reproducible():
 def test_a_survivor_fails_the_run(tmp_path):
     """With a test that finds nothing, every mutant survives."""
     script = ("import sys; from systolith_sim import mutants as m; m.TESTS['watchdog'] = ('sim/test_block_fifo.py::"
-              "test_items_pass_in_order[0-0.5-2-BlockFifo]',); sys.argv[1:] = ['--module', 'watchdog', '--count', '1', '--folder', "
-              f"{str(tmp_path)!r}]; sys.exit(m.main())")
+              "test_items_pass_in_order[0-0.5-2-BlockFifo]',); sys.argv[1:] = ['--module', 'watchdog', '--count', '1', "
+              f"'--folder', {str(tmp_path)!r}]; sys.exit(m.main())")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert "0 of 2 mutants killed, 0.0 %" in done.stdout
