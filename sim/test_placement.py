@@ -21,7 +21,7 @@ from systolith.multiplier import multiplier
 from systolith.verilog import to_verilog
 from systolith_boards.boards import BOARDS
 from systolith_boards.harness import HARNESS, out_of_context
-from systolith_boards.placement import annealing
+from systolith_boards.placement import annealing, routing_order
 from systolith_boards.placement.annealing import is_legal
 from systolith_boards.placement.block_sites import BLOCK_TYPES, block_sites
 from systolith_boards.placement.circuit import build_circuit, occupy, read_layout
@@ -32,7 +32,7 @@ from systolith_boards.placement.packed_design import COMB, FF, RAMW, PackedDesig
 from systolith_boards.placement.refinement import refine
 from systolith_boards.placement.replication import replicate_flipflops
 from systolith_boards.placement.routed_timing import correct_report
-from systolith_boards.placement.routing_order import route_critical
+from systolith_boards.placement.routing_order import route_critical, settle
 from systolith_boards.placement.timing_model import LUT_PINS, TimingModel
 from systolith_boards.toolchains import TOOLCHAINS
 from systolith_boards.tools import YOSYS, run_tool
@@ -377,6 +377,34 @@ def test_critical_wires_are_routed_first(tmp_path):
     assert {name: net["attributes"]["ROUTING"] for name, net in names.items() if "attributes" in net} == {
         "first": "way2;;1", "second": "way2;;1"}
     assert PackedDesign(tmp_path / "all.json").sinks == netlist.read(tmp_path).sinks
+
+
+def test_what_routes_badly_is_moved_and_the_best_is_kept(tmp_path, monkeypatch):
+    """The wire to the second LUT takes 3 ns more than it should in the first trial, and all are slow in the last ones."""
+    netlist = filled(path_of_two(far=12), 30)
+    design = netlist.read(tmp_path)
+    trials = []
+
+    def route(done):
+        written = PackedDesign(tmp_path / "part.json")
+        model = TimingModel(written, netlist.sdf(tmp_path))
+        delays = model.wire_delays() + (3000 if not trials else 0 if len(trials) < 3 else 5000)
+        trials.append((done, [written.site, written.x, written.y]))
+        lines = [f"(INTERCONNECT a/Q {written.names[cell]}/{port} (1:1:{delay:.0f}) (1:1:{delay:.0f}))"
+                 for (cell, port), delay in zip(model.wire, delays)]
+        (tmp_path / "routed.sdf").write_text("\n".join(lines))
+        return tmp_path / "routed.sdf"
+
+    monkeypatch.setattr(routing_order, "is_crowded", lambda tiles: False)
+    before = TimingModel(design, netlist.sdf(tmp_path)).analyse()[1].max()
+    settled = settle(design, netlist.sdf(tmp_path), tmp_path / "part.json", DEVICE, 1, route)
+    assert [done for done, _ in trials] == [number / 7 for number in range(7)]
+    assert TimingModel(settled, netlist.sdf(tmp_path)).analyse()[1].max() < before
+    assert [settled.site, settled.x, settled.y] in [trial for _, trial in trials[1:3]]
+    tiles = LogicTiles(settled)
+    assert all(tiles.legal(place) for place in zip(settled.x, settled.y))
+    monkeypatch.setattr(routing_order, "is_crowded", lambda tiles: True)
+    assert settle(design, netlist.sdf(tmp_path), tmp_path / "part.json", DEVICE, 1, None) is design
 
 
 def test_refinement_brings_a_path_together(tmp_path):

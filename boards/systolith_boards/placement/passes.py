@@ -6,13 +6,13 @@ from systolith_boards.placement.job import PlacementJob
 from systolith_boards.placement.packed_design import PackedDesign
 from systolith_boards.placement.refinement import refine
 from systolith_boards.placement.routed_timing import correct_report
-from systolith_boards.placement.routing_order import route_critical
+from systolith_boards.placement.routing_order import route_critical, settle
 
 __all__ = ["PlacementPasses"]
 
 # Fractions of the progress: nextpnr tells the first, as of a run that also routes; what follows comes before its routing.
 _BEGINS, _PLACED = 0.3, 0.56
-_ANNEALING, _CRITICAL, _ROUTING = 0.42, 0.55, 0.58
+_ANNEALING, _SETTLING, _CRITICAL, _ROUTING = 0.42, 0.52, 0.56, 0.58
 
 
 class PlacementPasses:
@@ -37,7 +37,9 @@ class PlacementPasses:
         job.run([*self._common, "--json", job.netlist, "--placer", "static", "--no-route", "--write", self._placed,
                  "--sdf", self._sdf], self._placing)
         design = self._refine()
-        route_critical(design, self._path(self._sdf), self._path(self._part), self._route_part)
+        sdf, part = self._path(self._sdf), self._path(self._part)
+        design = settle(design, sdf, part, job.board.device, job.seed, self._try_routes)
+        route_critical(design, sdf, part, self._route_part)
         design.write(self._path(self._placed))
         job.run([*self._common, "--json", self._placed, "--no-pack", "--no-place", "--sdf", self._routed_sdf, *results],
                 self._routing)
@@ -47,18 +49,24 @@ class PlacementPasses:
         job = self._job
 
         def tell(done):
-            job.progress(f"placement: better places {100 * done:.0f} %", _ANNEALING + (_CRITICAL - _ANNEALING) * done)
+            job.progress(f"placement: better places {100 * done:.0f} %", _ANNEALING + (_SETTLING - _ANNEALING) * done)
 
         design = PackedDesign(self._path(self._placed))
         refine(design, self._path(self._sdf), job.board.device, job.seed, tell)
         return design
 
-    def _route_part(self, done):
-        def tell(message, fraction):
-            self._job.progress("routing: critical wires", _CRITICAL + (_ROUTING - _CRITICAL) * done)
+    def _try_routes(self, done):
+        self._route("placement: trial of critical wires", _SETTLING + (_CRITICAL - _SETTLING) * done, "--sdf", self._routed_sdf)
+        return self._path(self._routed_sdf)
 
-        self._job.run([*self._common, "--json", self._part, "--no-pack", "--no-place", "--write", self._routes], tell)
+    def _route_part(self, done):
+        self._route("routing: critical wires", _CRITICAL + (_ROUTING - _CRITICAL) * done, "--write", self._routes)
         return self._path(self._routes)
+
+    def _route(self, message, fraction, *results):
+        """Route what is there of a design."""
+        self._job.run([*self._common, "--json", self._part, "--no-pack", "--no-place", *results],
+                      lambda *_: self._job.progress(message, fraction))
 
     def _placing(self, message, fraction):
         done = min(max(fraction - _BEGINS, 0) / (_PLACED - _BEGINS), 1)

@@ -14,9 +14,9 @@ from systolith_boards.placement.packed_design import PackedDesign
 from systolith_boards.placement.replication import replicate_flipflops
 from systolith_boards.placement.timing_model import TimingModel
 
-__all__ = ["refine"]
+__all__ = ["adjust", "is_crowded", "refine", "score"]
 
-_PASSES, _PASSES_WITH_COPIES = 150, 60
+_PASSES, _PASSES_WITH_COPIES, _PASSES_WITH_ROUTES = 150, 60, 8
 _MOVES = 12  # in a pass, for each group
 _HEAT, _COLD = 5.0, 0.001  # tiles, at the beginning and at the end
 _WARM = 0.2  # of the heat, the reach and the growth of the power: where it begins again with copies
@@ -70,12 +70,40 @@ def refine(design: PackedDesign, sdf: Path, device: str, seed: int,
     return before, after
 
 
+def adjust(design: PackedDesign, sdf: Path, device: str, seed: int, delays: np.ndarray) -> None:
+    """Move what is on slow paths a little, with wires that take as long as they do after routing.
+
+    Parameters
+    ----------
+    design, sdf, device, seed
+        As for :func:`refine`.
+    delays : ndarray of float, shape (wires,)
+        Of the wires of a :class:`TimingModel` of the design as it is, ps; what differs from the model stays with the wire.
+    """
+    model = TimingModel(design, sdf)
+    model.base += np.where(model.fixed < 0, delays - model.wire_delays(), 0.0)
+    annealing = _Annealing(design, model, device, seed)
+    annealing.run(_PASSES_WITH_ROUTES, 0.0, lambda done: None)
+    annealing.pins.write()
+
+
+def score(arrivals: np.ndarray) -> float:
+    """Return a number that is lower for the better design: its longest path, ps, and a little for those nearly as long."""
+    longest = arrivals.max()
+    return longest + np.maximum(arrivals - 0.9 * longest, 0).sum() / 1000
+
+
+def is_crowded(tiles: LogicTiles) -> bool:
+    """Tell whether a chip is so full that what belongs together should not be brought closer."""
+    return tiles.fill > _CROWDED
+
+
 class _Annealing:
     def __init__(self, design, model, device, seed):
         self._design, self._model, self._device, self._seed = design, model, device, seed
         self.pins = LutPins(design, model)
         tiles = LogicTiles(design)
-        self._branches = 1.0 if tiles.fill > _CROWDED else _BRANCHES
+        self._branches = 1.0 if is_crowded(tiles) else _BRANCHES
         self._circuit = build_circuit(design, tiles, model, device)
         self._layout = read_layout(design, device)
         self._occupation = occupy(self._circuit, self._layout, tiles)
@@ -86,9 +114,8 @@ class _Annealing:
         best, best_score = None, math.inf
         for number in range(passes + 1):
             slack, longest, arrivals = self._analyse(self._layout)
-            score = longest + np.maximum(arrivals - 0.9 * longest, 0).sum() / 1000
-            if number >= _COOL * passes and score < best_score:
-                best, best_score = [column.copy() for column in self._layout], score
+            if number >= _COOL * passes and score(arrivals) < best_score:
+                best, best_score = [column.copy() for column in self._layout], score(arrivals)
             if number < passes:
                 report(number / passes)
                 self._pass(number, warmth * max(0.0, 1 - number / (_COOL * passes)), slack, longest)
