@@ -29,6 +29,8 @@ _UNKNOWN = 0xF9
 """Word of the parameter buffer: an exponent of -7, as scales of layers have it."""
 _ARRAY_LATENCY = 5
 _SCALE_CYCLES = 24
+_SINGLE_PORT_LATENCY = 3
+"""Cycles from the last word of a vector to that vector; with two ports 1."""
 _TICK_CYCLES, _TICK_COST = 1024, 16
 _RETIRE = (Action.RETIRE_LOAD, Action.RETIRE_COMPUTE, Action.RETIRE_VECTOR, Action.RETIRE_STORE)
 
@@ -47,8 +49,14 @@ class SerialRun:
     times: list[tuple[bytes, int]] = field(default_factory=list)
 
 
-def _shape(words: tuple[int, ...]) -> tuple[int, ...]:
-    """What of a command its time depends on."""
+def _shape(config: AcceleratorConfig, words: tuple[int, ...]) -> tuple:
+    """What of a command its time depends on: with a single-port activation buffer also whether addresses are odd."""
+    if config.activation_ports == 1:
+        return _counts(words), sum((word & 1) << index for index, word in enumerate(words))
+    return _counts(words)
+
+
+def _counts(words: tuple[int, ...]) -> tuple[int, ...]:
     opcode, header = words[0] & 0xF, words[0] & 0xFF000FFF
     if opcode in (Opcode.LOAD, Opcode.STORE):
         return header, words[1] % 4096, words[3], words[4], words[5] % 4096, words[7] % 4096
@@ -76,7 +84,10 @@ class _Machine:
         self._accumulator = self._carry = self._index = 0
         self._free = {"walk": 0, "tile": 0, "sums": 0, "scaler": 0, "burst": 0}
         self._back: list[int] = []
-        self._positions = self._mode = self._exponent = self._length = self._target = 0
+        self._positions = self._mode = self._exponent = self._length = self._target = self._address = self._step = 0
+        # Words of a vector at an even address, and cycles until it is there.
+        self._vector_words, self._vector_latency = (
+            (config.activation_word // 2, _SINGLE_PORT_LATENCY) if config.activation_ports == 1 else (1, 1))
 
     def execute(self, start: int, *ends: int) -> int:
         """Run from an address until one of others is reached; returns that."""
@@ -145,6 +156,13 @@ class _Machine:
     def _wait(self, *blocks: str) -> None:
         self.time = max(self.time, *(self._free[block] for block in blocks))
 
+    def _reading(self, address: int, step: int, count: int) -> int:
+        """Cycles in which the activation buffer takes vectors; one at an odd address of single-port RAM takes a cycle more."""
+        odd = 0
+        if self._vector_words > 1:
+            odd = (count + address % 2) // 2 if step % 2 else address % 2 * count
+        return self._vector_words * count + odd
+
     def _act(self, action: int, word: int) -> None:
         value, free = self._accumulator, self._free
         if action == Action.INDEX:
@@ -155,9 +173,17 @@ class _Machine:
             self._positions = value & 0xFFFF
         elif action == Action.MODE:
             self._mode = value
+        elif action == Action.STEP:
+            self._step = value
+        elif action == Action.READ_ADDRESS:
+            self._address = value
         elif action == Action.WALK:
-            free["walk"] = self.time + 1 + self._positions
-            free["sums"] = free["walk"] + (0 if self._mode & 1 else _ARRAY_LATENCY)
+            free["walk"] = self.time + 1 + self._reading(value, self._step, self._positions)
+            arrived = free["walk"] + self._vector_latency - 1
+            if self._mode & 1:
+                free["walk"] = free["sums"] = arrived
+            else:
+                free["sums"] = arrived + _ARRAY_LATENCY
         elif action == Action.LOAD_TILE:
             free["tile"] = self.time + 1 + self._config.tile_bytes // 4
         elif action == Action.WAIT_WALK:
@@ -177,7 +203,8 @@ class _Machine:
         elif action == Action.BURST:
             beats = (self._length + value % 4 + 3) // 4
             if self._target == 3:
-                free["burst"] = self.time + 2 + 2 * beats + self._latency
+                reading = self._reading(self._address, self._step, beats)
+                free["burst"] = self.time + 2 + reading + self._vector_latency * beats + self._latency
             else:
                 free["burst"] = self.time + 2 + self._latency + (self._length if self._target == 0 else beats)
         elif action == Action.WAIT_BURST:
@@ -207,7 +234,7 @@ def run_serial(config: AcceleratorConfig, commands: Iterable[bytes], memory_late
             machine.execute(label["fetch"], label["end"])
             break
         run.commands += 1
-        key = _shape(words), tuple(ram[tables]) if words[0] & 0xF == Opcode.VECTOR else None
+        key = _shape(config, words), tuple(ram[tables]) if words[0] & 0xF == Opcode.VECTOR else None
         if key not in known:
             ram[TOKEN_WORD:TOKEN_WORD + 16] = [_TOKENS] * 16
             before = [ram[place] for place in counters.values()]
