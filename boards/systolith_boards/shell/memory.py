@@ -42,7 +42,7 @@ class _RamAccess:
 
 class MainMemory(Component):
     """AXI4 subordinate in block RAM: one read and one write burst at a time, a beat per cycle each; or in single-port RAM,
-    where a beat is read or written per cycle, writes first. Words of single-port RAM may be narrower than the bus, so that
+    where a beat is read or written per cycle, in turns if there are both bursts. Words of single-port RAM may be narrower than the bus, so that
     any number of RAM blocks is of use: a beat then takes a cycle for each of its words, lowest first.
 
     Bursts must be incrementing and of full width; others are answered with SLVERR, beats outside the memory with DECERR,
@@ -121,11 +121,12 @@ class MainMemory(Component):
         m = Module()
         ram = _RamAccess(self._words, self._word_bytes)
         (self._single_port_ram if self.single_port else self._block_rams)(m, ram)
-        # What takes the RAM from the bursts.
-        writing = Signal()
+        # What takes the RAM from the bursts. Whose turn it is does not depend on the channels, which would be a long path.
+        reading, writing, turn = Signal(), Signal(), Signal()
+        m.d.sync += turn.eq(~turn)
         only = Const(int(self.single_port))
-        self._read(m, ram, blocked=self.host_read | only & (self.host_write | writing))
-        self._write(m, ram, writing, blocked=self.host_write | only & self.host_read)
+        self._read(m, ram, reading, blocked=self.host_read | only & (self.host_write | writing & turn))
+        self._write(m, ram, writing, blocked=self.host_write | only & (self.host_read | reading & ~turn))
         return m
 
     def _single_port_ram(self, m, access):
@@ -187,16 +188,17 @@ class MainMemory(Component):
     def _beat_response(self, address, response):
         return Mux((address >= self.size) & (response == _OKAY), _DECERR, response)
 
-    def _read(self, m, ram, *, blocked):
+    def _read(self, m, ram, active, *, blocked):
         address, left, response = Signal(MEMORY_WIDTH), Signal(9), Signal(2)
         identifier = Signal(AXI_ID_WIDTH)
         layout = data.StructLayout({"resp": 2, "last": 1, "id": AXI_ID_WIDTH})
         under_way = Signal(range(_BEATS + 1))
         issue, whole = Signal(), Signal()
         m.d.comb += [
-            issue.eq((left != 0) & (under_way != _BEATS) & ~blocked),
+            active.eq(left != 0),
+            issue.eq(active & (under_way != _BEATS) & ~blocked),
             whole.eq(issue & self._last_part(address)),
-            self.s_axi_arready.eq((left == 0) | whole & (left == 1)),  # bursts follow each other without a gap
+            self.s_axi_arready.eq(~active | whole & (left == 1)),  # bursts follow each other without a gap
         ]
         with m.If(issue):
             m.d.sync += address.eq(address + self._word_bytes)
@@ -238,9 +240,9 @@ class MainMemory(Component):
             m.d.sync += words.eq(Cat(words, ram.r_data)[len(ram.r_data):])
         return words
 
-    def _write(self, m, ram, writing, *, blocked):
-        address, active, response = Signal(MEMORY_WIDTH), Signal(), Signal(2)
-        beat = Signal()
+    def _write(self, m, ram, active, *, blocked):
+        address, response = Signal(MEMORY_WIDTH), Signal(2)
+        writing, beat = Signal(), Signal()
         part = self._part(address)
         beat_response = self._beat_response(address, response)
         m.d.comb += [
