@@ -42,8 +42,8 @@ class _RamAccess:
 
 class MainMemory(Component):
     """AXI4 subordinate in block RAM: one read and one write burst at a time, a beat per cycle each; or in single-port RAM,
-    where a beat is read or written per cycle, in turns if there are both bursts. Words of single-port RAM may be narrower than the bus, so that
-    any number of RAM blocks is of use: a beat then takes a cycle for each of its words, lowest first.
+    where a beat is read or written per cycle, in turns if there are both bursts. Words of single-port RAM may be narrower than
+    the bus, so that any number of RAM blocks is of use: a beat then takes a cycle for each of its words, lowest first.
 
     Bursts must be incrementing and of full width; others are answered with SLVERR, beats outside the memory with DECERR,
     and neither is written. The host reads and writes single bytes with priority over bursts: a UART leaves these nearly

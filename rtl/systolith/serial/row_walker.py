@@ -53,8 +53,8 @@ class RowWalker(Component):
             "value": In(32),
             **{name: In(1) for name in ("set_step", "set_low", "set_high", "set_positions", "set_row", "row_inside",
                                         "set_address", "walk", "advance", "kill")},
-            "busy": Out(1), "draining": Out(1), "read": Out(1), "taken": In(1), "address": Out(exact_log2(config.activation_bytes)),
-            "valid": Out(1), "inside": Out(config.rows),
+            "busy": Out(1), "draining": Out(1), "read": Out(1), "taken": In(1),
+            "address": Out(exact_log2(config.activation_bytes)), "valid": Out(1), "inside": Out(config.rows),
         })
 
     def elaborate(self, platform):
