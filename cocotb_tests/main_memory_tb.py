@@ -106,7 +106,7 @@ async def errors(dut):
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def speed(dut):
-    """A beat per cycle after the latency."""
+    """Latency, and cycles between beats beyond one each."""
     bench = Bench(dut)
     await bench.start()
     reading = cocotb.start_soon(bench.bus.read(0, 32 * bench.bytes))

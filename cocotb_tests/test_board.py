@@ -11,6 +11,7 @@ from systolith_boards.board_build import board_design
 from systolith_boards.boards import BOARDS
 from systolith_boards.host.link import LinkError, open_link
 from systolith_cli.main import app
+from systolith_sim.models import model_path
 from systolith_sim.random_networks import NetworkBuilder
 from systolith_sim.simulated_board import simulated_board
 from systolith_sim.tflite_writer import write_tflite
@@ -61,6 +62,49 @@ def test_network(board, tmp_path):
     assert abs(report["predicted_cycles"] / report["cycles"] - 1) < 0.15
     with np.load(tmp_path / "y.npz") as outputs:
         assert outputs["output_0"].shape == (2, 4)
+
+
+@pytest.fixture(scope="module")
+def icebreaker():
+    """The iCEBreaker as it is, but for a faster UART, with yosys's models of its multipliers and its SPRAM."""
+    real = BOARDS["icebreaker"]
+    design = board_design(preset("icebreaker"), replace(real, baud=round(real.target_mhz * 1e6 / DIVISOR)))
+    with simulated_board(design.verilog, clock="clk12_0__io", rx="uart_0__rx__io", tx="uart_0__tx__io", divisor=DIVISOR,
+                         family="ice40", timeout_seconds=3600, lights={"error": "led_r_0__io"}) as running:
+        yield running
+
+
+def run_on_icebreaker(icebreaker, model, folder, *, timeout=TIMEOUT):
+    """Report of a run, and its cycles as predicted less those counted, relative."""
+    result = invoke("run", model, "--target", f"serial:{icebreaker.port}", "--timeout", timeout, "--json", folder / "r.json")
+    assert result.exit_code == 0, result.output
+    report = json.loads((folder / "r.json").read_text())
+    assert report["bit_exact"] and report["bit_exact_tflite_micro"]
+    assert (report["level"], report["config"], report["board"]["name"]) == ("board", "icebreaker", "icebreaker")
+    return report["predicted_cycles"] / report["cycles"] - 1
+
+
+def test_network_in_single_port_ram(icebreaker, tmp_path):
+    """Program, weights and tensors in three SPRAMs, activations in the fourth."""
+    write_tflite(small_network(), tmp_path / "net.tflite")
+    assert abs(run_on_icebreaker(icebreaker, tmp_path / "net.tflite", tmp_path)) < 0.15
+    link = open_link(icebreaker.port, baud=1_000_000, timeout=TIMEOUT)
+    identity = link.identify()
+    assert (identity.board, identity.memory_bytes) == ("icebreaker", 96 << 10)
+    data = np.random.default_rng(3).integers(0, 256, 700).astype(np.uint8).tobytes()
+    for address in (32768 - 333, 65536 - 333, identity.memory_bytes - len(data)):  # across and at the end of SPRAMs
+        link.write_memory(address, data)
+        assert link.read_memory(address, len(data)) == data
+    with pytest.raises(LinkError, match="answers OUT_OF_RANGE to READ_MEMORY"):
+        link.read_memory(identity.memory_bytes - 1, 2)
+
+
+@pytest.mark.slow
+def test_keywords_on_the_icebreaker(icebreaker, tmp_path):
+    model = model_path("kws_ref_model")
+    if model is None:
+        pytest.skip("the folder of networks (SYSTOLITH_MODELS) is absent")
+    assert abs(run_on_icebreaker(icebreaker, model, tmp_path)) < 0.01
 
 
 def test_other_configuration(board, tmp_path):

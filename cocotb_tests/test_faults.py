@@ -19,7 +19,8 @@ SIZE_LOG2 = 16
 WATCHDOG = {"parallel": 2000, "serial": 5000}
 """More than the longest command takes."""
 CONFIG = replace(preset("tiny-4x4"), name="faults")
-both = pytest.mark.parametrize("config", [CONFIG, SERIAL], ids=["parallel", "serial"])
+both = pytest.mark.parametrize("config", [CONFIG, SERIAL, replace(SERIAL, name="single-port", activation_ports=1)],
+                               ids=["parallel", "serial", "serial-single-port"])
 
 
 def run_faults(test, simulator, waves, *, stall=20, config=CONFIG, **given):

@@ -23,6 +23,8 @@ ODD = AcceleratorConfig(
     depthwise_streams=2, line_depth=16)
 NANO, TINY, SMALL, BASE, SERIAL = (
     PRESETS[name] for name in ("nano-4x4", "tiny-4x4", "small-8x8", "base-16x16", "serial-4x4"))
+# Small enough for several tiles.
+SINGLE_PORT = replace(SERIAL, name="single-port", activation_ports=1)
 SERIAL_8 = replace(
     SERIAL, name="serial-8x8", rows=8, cols=8, activation_bytes=16 * _KIB, weight_bytes=8 * _KIB, accumulator_depth=128)
 
@@ -39,7 +41,7 @@ def assert_exact(graph, config, samples, **memory):
 
 @pytest.mark.parametrize("stall", [0, 30])
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("config", [TINY, ODD, SERIAL], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [TINY, ODD, SERIAL, SINGLE_PORT], ids=lambda config: config.name)
 def test_random_networks(config, seed, stall):
     graph = random_network(seed, max_size=10, max_channels=16)
     assert_exact(graph, config, [random_inputs(graph, seed)], stall=stall, seed=seed + 1, memory_latency=7)
@@ -49,6 +51,7 @@ def test_random_network_on_the_smallest_preset():
     """Without additions and softmax, which the host computes."""
     graph = random_network(3, max_size=10, max_channels=16)
     assert_exact(graph, SERIAL_8, [random_inputs(graph, 3)], memory_latency=7)
+    assert_exact(graph, replace(SERIAL_8, activation_ports=1), [random_inputs(graph, 3)], memory_latency=7)
     assert_exact(graph, NANO, [random_inputs(graph, 3)], memory_latency=7)
 
 
@@ -82,7 +85,7 @@ def windows():
     return net.graph(*outputs)
 
 
-@pytest.mark.parametrize("config", [TINY, SERIAL], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [TINY, SERIAL, SINGLE_PORT], ids=lambda config: config.name)
 @pytest.mark.parametrize("stall", [0, 30])
 def test_windows_of_every_shape(config, stall):
     graph = windows()
@@ -139,7 +142,8 @@ def test_predicted_cycles(latency):
 
 @pytest.mark.parametrize(("name", "config", "limit"), [
     ("pretrainedResnet_quant", BASE, 57_000), ("ad01_int8", BASE, 19_000), ("lenet5_mnist_int8_b1", SMALL, 18_000),
-    ("kws_ref_model", SMALL, 56_000), ("kws_ref_model", BASE, 21_000), ("vww_96_int8", BASE, 55_000)],
+    ("kws_ref_model", SMALL, 56_000), ("kws_ref_model", BASE, 21_000), ("vww_96_int8", BASE, 55_000),
+    pytest.param("kws_ref_model", PRESETS["icebreaker"], 3_700_000, marks=pytest.mark.slow)],
     ids=lambda value: getattr(value, "name", str(value)))
 def test_real_networks(name, config, limit):
     """Real inputs; equal to TensorFlow Lite Micro; cycles as documented."""

@@ -1,4 +1,7 @@
-"""Predicted cycles of 200 random layers against the generated Verilog, each within 2 %; the first 24 in every run."""
+"""Predicted cycles of 200 random layers against the generated Verilog, each within 2 %; the first 24 in every run.
+
+With serial control within 1 %, by block RAM and by single-port RAM.
+"""
 
 import random
 
@@ -43,14 +46,15 @@ def test_random_layers(group):
         assert abs(predicted - run.cycles) <= 0.02 * run.cycles, f"layer {number}: {predicted}, not {run.cycles}"
 
 
+@pytest.mark.parametrize("name", ["serial-4x4", "icebreaker"])
 @pytest.mark.parametrize("group", [
     pytest.param(group, marks=() if group < 1 else pytest.mark.slow) for group in range(_SERIAL_LAYERS // _GROUP)])
-def test_random_layers_with_serial_control(group):
-    config = PRESETS["serial-4x4"]
+def test_random_layers_with_serial_control(group, name):
+    config = PRESETS[name]
     for number in range(group * _GROUP, (group + 1) * _GROUP):
         graph = random_layer(number)
         image, sample = compile_graph(graph, config), random_sample(graph, number)
         (run,) = simulate(image, graph, [sample])
         assert (run.outputs[0] == run_outputs(graph, sample)[0]).all()
         predicted = sum(prediction.total for prediction in predict_image(image))
-        assert abs(predicted - run.cycles) <= 0.02 * run.cycles, f"layer {number}: {predicted}, not {run.cycles}"
+        assert abs(predicted - run.cycles) <= 0.01 * run.cycles, f"layer {number}: {predicted}, not {run.cycles}"

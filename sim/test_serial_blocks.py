@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.hdl import ResetInserter, Signal
 from amaranth.sim import Simulator
 
 from systolith.serial.burst_engine import BurstEngine
@@ -12,6 +13,7 @@ from systolith.serial.byte_buffer import ByteBuffer
 from systolith.serial.product_array import ProductArray
 from systolith.serial.row_walker import RowWalker
 from systolith.serial.scaler import Scaler
+from systolith.serial.single_port_byte_buffer import SinglePortByteBuffer
 from systolith_golden.arithmetic import requantize
 from systolith_spec.config import ConfigurationError
 from systolith_spec.micro_assembler import AssemblyError, assemble
@@ -20,6 +22,7 @@ from systolith_spec.microprogram import microprogram
 from systolith_spec.presets import PRESETS, preset
 
 SERIAL = preset("serial-4x4")
+SINGLE_PORT = replace(SERIAL, name="single-port", activation_ports=1)
 
 
 def simulate(dut, testbench):
@@ -97,6 +100,204 @@ def test_unaligned_reads_of_the_byte_buffer():
     simulate(dut, testbench)
 
 
+def single_port_buffer(testbench, *, size=64, lanes=4, style="generic"):
+    dut = SinglePortByteBuffer(size=size, lanes=lanes, style=style)
+
+    async def write(ctx, address, byte):
+        ctx.set(dut.write, 1)
+        ctx.set(dut.write_address, address)
+        ctx.set(dut.byte, byte)
+        await ctx.tick()
+        ctx.set(dut.write, 0)
+
+    async def run(ctx):
+        contents = [address * 37 % 256 for address in range(size)]
+        for address, byte in enumerate(contents):
+            await write(ctx, address, byte)
+        await ctx.tick()
+        await testbench(ctx, dut, contents, write)
+
+    simulate(dut, run)
+
+
+def vector(contents, address, lanes=4):
+    """Vector at an address, which wraps at the end of the buffer."""
+    return int.from_bytes(bytes(contents[(address + lane) % len(contents)] for lane in range(lanes)), "little")
+
+
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_vectors_of_the_single_port_buffer(lanes):
+    """One after the other or with pauses: each takes its cycles, arrives on time and stays."""
+    draw = random.Random(lanes)
+
+    async def testbench(ctx, dut, contents, _write):
+        due, now, last = {}, 0, None  # by cycle: the vector, None while it moves
+
+        async def cycle():
+            nonlocal now, last
+            await ctx.tick()
+            now += 1
+            last = due.get(now, last)
+            if last is not None:
+                assert ctx.get(dut.vector) == last
+
+        for address in [*range(64), *(draw.randrange(64) for _ in range(200))]:
+            ctx.set(dut.read, 1)
+            ctx.set(dut.read_address, address)
+            for number in range(lanes // 2 + address % 2):
+                assert ctx.get(dut.taken) == (number == lanes // 2 + address % 2 - 1)
+                due[now + dut.latency] = vector(contents, address, lanes) if ctx.get(dut.taken) else None
+                await cycle()
+            ctx.set(dut.read, 0)
+            for _ in range(draw.choice([0, 0, 1, 2, 9])):
+                await cycle()
+
+    single_port_buffer(testbench, lanes=lanes)
+
+
+def test_bytes_written_between_vectors():
+    """A byte waits for the end of the vectors that are read, and disturbs none of them."""
+    draw = random.Random(4)
+
+    async def testbench(ctx, dut, contents, _write):
+        for _ in range(150):
+            addresses = [draw.randrange(64) for _ in range(draw.randint(1, 5))]
+            place, byte = draw.randrange(64), draw.randrange(256)
+            cycles = sum(2 + address % 2 for address in addresses)
+            when = draw.randrange(cycles + 2)
+            wanted, got = [vector(contents, address) for address in addresses], []
+            taken = []
+            for now in range(cycles + dut.latency + 1):
+                ctx.set(dut.write, now == when)
+                ctx.set(dut.write_address, place)
+                ctx.set(dut.byte, byte)
+                ctx.set(dut.read, bool(len(taken) < len(addresses)))
+                ctx.set(dut.read_address, addresses[min(len(taken), len(addresses) - 1)])
+                if ctx.get(dut.read) and ctx.get(dut.taken):
+                    taken.append(now)
+                if now - dut.latency in taken:
+                    got.append(ctx.get(dut.vector))
+                await ctx.tick()
+            ctx.set(dut.write, 0)
+            assert len(taken) == len(addresses) and got == wanted
+            contents[place] = byte
+
+    single_port_buffer(testbench)
+
+
+def test_vectors_that_are_given_up():
+    """Without `read`, as after a KILL, nothing of a vector is left over; written bytes are read."""
+    draw = random.Random(6)
+
+    async def testbench(ctx, dut, contents, write):
+        for _ in range(100):
+            ctx.set(dut.read_address, 2 * draw.randrange(32) + 1)
+            ctx.set(dut.read, 1)
+            for _ in range(draw.randint(0, 2)):
+                await ctx.tick()
+            ctx.set(dut.read, 0)
+            await ctx.tick()
+            for _ in range(draw.randint(0, 3)):
+                place = draw.randrange(64)
+                contents[place] = draw.randrange(256)
+                await write(ctx, place, contents[place])
+            await ctx.tick()
+            address = draw.randrange(64)
+            ctx.set(dut.read_address, address)
+            ctx.set(dut.read, 1)
+            await ctx.tick().repeat(2 + address % 2)
+            ctx.set(dut.read, 0)
+            await ctx.tick().repeat(dut.latency - 1)
+            assert ctx.get(dut.vector) == vector(contents, address)
+
+    single_port_buffer(testbench)
+
+
+def test_reset_of_the_single_port_buffer():
+    """Whatever is under way, the next vector is read as ever."""
+    draw = random.Random(7)
+    reset = Signal()
+    inner = SinglePortByteBuffer(size=64, lanes=4)
+    dut = ResetInserter(reset)(inner)
+
+    async def testbench(ctx):
+        contents = [0] * 64
+        for _ in range(100):
+            place, byte = draw.randrange(64), draw.randrange(256)
+            ctx.set(inner.write_address, place)
+            ctx.set(inner.byte, byte)
+            ctx.set(inner.read_address, draw.randrange(64))
+            ctx.set(inner.write, 1)
+            await ctx.tick()
+            contents[place] = byte
+            ctx.set(inner.write, 0)
+            ctx.set(inner.read, 1)
+            await ctx.tick().repeat(draw.randint(1, 4))
+            ctx.set(reset, 1)
+            await ctx.tick()
+            ctx.set(reset, 0)
+            ctx.set(inner.read_address, address := draw.randrange(64))
+            contents[place] = None  # written or not
+            await ctx.tick().repeat(2 + address % 2)
+            ctx.set(inner.read, 0)
+            await ctx.tick().repeat(inner.latency - 1)
+            for lane in range(4):
+                wanted = contents[(address + lane) % 64]
+                assert wanted is None or ctx.get(inner.vector.word_select(lane, 8)) == wanted
+            ctx.set(inner.write_address, place)
+            ctx.set(inner.byte, byte)
+            ctx.set(inner.write, 1)
+            await ctx.tick()
+            ctx.set(inner.write, 0)
+            await ctx.tick()
+            contents[place] = byte
+
+    simulate(dut, testbench)
+
+
+def test_rows_of_the_walker_from_one_port():
+    """As `test_rows_of_the_walker`, at the pace of the buffer: a vector's lanes are known when it comes."""
+    draw = random.Random(8)
+    latency = SinglePortByteBuffer.latency
+    dut = RowWalker(config=SINGLE_PORT, latency=latency)
+
+    async def testbench(ctx):
+        for _ in range(60):
+            low, row_bytes, step = draw.randint(-12, 12), draw.randint(1, 24), draw.randint(-5, 9)
+            address, count, inside = draw.randrange(4096), draw.randint(0, 9), draw.random() < 0.8
+            for name, value in (("set_step", step), ("set_low", low), ("set_high", low - row_bytes), ("set_positions", count)):
+                ctx.set(dut.value, value % (1 << 32))
+                ctx.set(getattr(dut, name), 1)
+                await ctx.tick()
+                ctx.set(getattr(dut, name), 0)
+            ctx.set(dut.row_inside, inside)
+            ctx.set(dut.set_row, 1)
+            await ctx.tick()
+            ctx.set(dut.set_row, 0)
+            ctx.set(dut.value, address)
+            ctx.set(dut.walk, 1)
+            await ctx.tick()
+            ctx.set(dut.walk, 0)
+            pace = [draw.randint(1, 3) for _ in range(count)]
+            ends = [sum(pace[:position + 1]) - 1 for position in range(count)]
+            for now in range(sum(pace) + latency + 2):
+                position = sum(end < now for end in ends)
+                assert ctx.get(dut.busy) == (position < count)
+                assert not count or ctx.get(dut.draining) == (now < ends[-1] + latency)
+                if position < count:
+                    assert ctx.get(dut.read) and ctx.get(dut.address) == (address + position * step) % 4096
+                assert ctx.get(dut.valid) == (now - latency in ends)
+                if ctx.get(dut.valid):
+                    first = low + ends.index(now - latency) * step
+                    wanted = sum((inside and 0 <= first + lane < row_bytes) << lane for lane in range(4))
+                    assert ctx.get(dut.inside) == wanted
+                ctx.set(dut.taken, now in ends)
+                await ctx.tick()
+            ctx.set(dut.taken, 0)
+
+    simulate(dut, testbench)
+
+
 def test_rows_of_the_walker():
     draw = random.Random(2)
     dut = RowWalker(config=SERIAL)
@@ -111,6 +312,7 @@ def test_rows_of_the_walker():
                 await ctx.tick()
                 ctx.set(getattr(dut, name), 0)
             ctx.set(dut.row_inside, inside)
+            ctx.set(dut.taken, 1)
             ctx.set(dut.set_row, 1)
             await ctx.tick()
             ctx.set(dut.set_row, 0)
@@ -219,9 +421,11 @@ def test_read_bursts(target):
     simulate(dut, testbench)
 
 
-def test_write_bursts():
+@pytest.mark.parametrize("latency", [1, 3])
+def test_write_bursts(latency):
+    """Also from a buffer that takes a beat when it likes and shows it later."""
     draw = random.Random(5)
-    dut = BurstEngine(length_width=9)
+    dut = BurstEngine(length_width=9, latency=latency)
 
     async def testbench(ctx):
         for failing in (0, 2, 3, 0, 0, 0):
@@ -233,6 +437,7 @@ def test_write_bursts():
             await ctx.tick()
             ctx.set(dut.begin, 0)
             fetched, strobes = 0, []
+            now, shown = 0, None
             while not ctx.get(dut.bready):
                 ready = draw.random() < 0.6
                 ctx.set(dut.wready, ready)
@@ -242,9 +447,14 @@ def test_write_bursts():
                     if ready:
                         strobes += [ctx.get(dut.wstrb) >> lane & 1 for lane in range(4)]
                         assert len(strobes) == 4 * fetched
-                fetch = ctx.get(dut.fetch)
+                taken = latency == 1 or draw.random() < 0.4
+                ctx.set(dut.fetched, taken)
+                fetch = ctx.get(dut.fetch) and taken
                 await ctx.tick()
                 if fetch:
+                    shown = now + latency
+                now += 1
+                if now == shown:
                     ctx.set(dut.stored, words[fetched])
                     fetched += 1
             assert strobes == [int(address % 4 <= lane < address % 4 + length) for lane in range(4 * beats)]
@@ -288,3 +498,12 @@ def test_microprogram_fits(config):
 def test_combinations_that_cannot_work(field, value):
     with pytest.raises(ConfigurationError, match=field):
         replace(SERIAL, **{field: value})
+
+
+@pytest.mark.parametrize(("name", "ports", "message"), [
+    ("serial-4x4", 0, "activation_ports must be 1 or 2, not 0"), ("serial-4x4", 4, "activation_ports must be 1 or 2, not 4"),
+    ("nano-4x4", 1, "activation_ports must be 2 with parallel control, not 1"),
+    ("serial-4x4", True, "activation_ports must be an integer, not True")])
+def test_ports_of_the_activation_buffer(name, ports, message):
+    with pytest.raises(ConfigurationError, match=rf"^Configuration '{name}': {message}$"):
+        replace(preset(name), activation_ports=ports)

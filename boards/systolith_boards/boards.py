@@ -47,6 +47,8 @@ class Board:
         Main memory of the accelerator on the FPGA, bytes.
     single_port : bool
         It is in single-port RAM, not in block RAM.
+    ram_width : int or None
+        Bits of a word of that RAM, where they are fewer than those of the bus.
     memory : str
         Memory, for people.
     platform : str
@@ -73,6 +75,7 @@ class Board:
     memory: str
     platform: str
     single_port: bool = False
+    ram_width: int | None = None
     baud: int = 1_000_000
     lights: Mapping[str, tuple] = field(default_factory=dict)
     uart_pins: tuple = ()
@@ -122,7 +125,8 @@ _ALL = (
         uart_pins=("io", 0, "0", "1")),
     Board(
         name="icebreaker", title="1BitSquared iCEBreaker", family="ice40", device="iCE40UP5K", package="SG48", speed="",
-        preset="icebreaker", clock_mhz=12.0, target_mhz=34.5, main_memory=128 * _KIB, single_port=True, memory="128 KiB SPRAM",
+        preset="icebreaker", clock_mhz=12.0, target_mhz=34.5, main_memory=96 * _KIB, single_port=True, ram_width=16,
+        memory="96 KiB SPRAM, three of four",
         platform="amaranth_boards.icebreaker:ICEBreakerPlatform",
         lights={"heartbeat": ("led_g", 0), "error": ("led_r", 0)}),
     Board(

@@ -57,6 +57,7 @@ def predict(
     *,
     program_offset: int = 0,
     program_limit: int = 0,
+    memory: bytes = b"",
     constants: CycleConstants | None = None,
 ) -> CyclePrediction:
     """Predict the run of a program.
@@ -72,6 +73,8 @@ def predict(
         Memory offset of the first command; decides how bursts of commands are aligned.
     program_limit : int
         Memory offset from which on no commands are fetched, register WRITABLE or LIMIT; 0: none.
+    memory : bytes
+        Contents of main memory. With serial control the cycles of an output depend on its exponent; by default this is -7.
     constants : CycleConstants, optional
 
     Raises
@@ -82,7 +85,7 @@ def predict(
     if memory_latency < 0:
         raise ValueError(f"Memory latency must be at least 0, not {memory_latency!r}")
     if config.control == "serial":
-        run = run_serial(config, commands, memory_latency)
+        run = run_serial(config, commands, memory_latency, memory)
         stalls = {engine.name: 0 for engine in Engine}
         return CyclePrediction(
             total=run.total, per_layer=dict(sorted(run.per_layer.items())),

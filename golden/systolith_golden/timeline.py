@@ -85,7 +85,7 @@ class _TracedSimulation(CycleSimulation):
 
 
 def timeline(config: AcceleratorConfig, commands: Iterable[bytes], memory_latency: int = 20, *,
-             program_offset: int = 0, program_limit: int = 0) -> tuple[list[CommandTimes], int]:
+             program_offset: int = 0, program_limit: int = 0, memory: bytes = b"") -> tuple[list[CommandTimes], int]:
     """Times of every command but END, in program order, and the total of cycles.
 
     Parameters
@@ -93,7 +93,7 @@ def timeline(config: AcceleratorConfig, commands: Iterable[bytes], memory_latenc
     config : AcceleratorConfig
     commands : iterable of bytes
         64-byte commands in stream order; END may be missing and ends the program.
-    memory_latency, program_offset, program_limit : int
+    memory_latency, program_offset, program_limit, memory
         As for `cycles.predict`.
     """
     constants, commands = CycleConstants(), list(commands)
@@ -101,7 +101,7 @@ def timeline(config: AcceleratorConfig, commands: Iterable[bytes], memory_latenc
     result = [CommandTimes(work=work, space=Space(decode(command)[1]["space"]) if work.engine == Engine.LOAD else None)
               for work, command in zip(works[:-1], commands, strict=False)]
     if config.control == "serial":
-        return result, _one_after_the_other(result, run_serial(config, commands, memory_latency))
+        return result, _one_after_the_other(result, run_serial(config, commands, memory_latency, memory))
     times = {id(entry.work): entry for entry in result}
     simulation = _TracedSimulation(times, config, constants, works, memory_latency, program_offset, program_limit)
     return result, int(simulation.run())

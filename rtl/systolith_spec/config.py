@@ -34,6 +34,9 @@ class AcceleratorConfig:
         Activation buffer, bytes; a power of two, 1 KiB to 1 MiB.
     activation_banks : int
         Independent 1R1W banks of the activation buffer (1, 2 or 4), split by the top address bits.
+    activation_ports : int
+        2: the activation buffer is block RAM with a read and a write port. 1: RAM of 16-bit words with one port, such as the
+        SPRAM of iCE40 UltraPlus, with serial control only; a vector takes lanes / 2 cycles, at an odd address one more.
     weight_bytes : int
         Weight buffer, bytes; a power of two, at least two weight tiles.
     parameter_bytes : int
@@ -85,6 +88,7 @@ class AcceleratorConfig:
     cols: int
     activation_bytes: int
     activation_banks: int = 2
+    activation_ports: int = 2
     weight_bytes: int
     parameter_bytes: int = 4096
     accumulator_depth: int = 256
@@ -125,6 +129,9 @@ class AcceleratorConfig:
         yield 1024 <= self.activation_bytes <= 1 << 20, \
             f"activation_bytes must be 1024 to {1 << 20}, not {self.activation_bytes!r}"
         yield self.activation_banks in (1, 2, 4), f"activation_banks must be 1, 2 or 4, not {self.activation_banks!r}"
+        yield self.activation_ports in (1, 2), f"activation_ports must be 1 or 2, not {self.activation_ports!r}"
+        yield self.activation_ports == 2 or self.control == "serial", \
+            f"activation_ports must be 2 with parallel control, not {self.activation_ports!r}"
         yield self.axi_data_width in (32, 64, 128), f"axi_data_width must be 32, 64 or 128, not {self.axi_data_width!r}"
         yield 1 <= self.vector_lanes and self.cols % self.vector_lanes == 0, \
             f"vector_lanes must divide cols ({self.cols}), not {self.vector_lanes!r}"

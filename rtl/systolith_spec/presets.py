@@ -57,7 +57,10 @@ PRESETS["tang-nano-9k"] = replace(PRESETS["serial-4x4"], name="tang-nano-9k", ac
 PRESETS["tang-primer-20k"] = replace(
     PRESETS["serial-4x4"], name="tang-primer-20k", rows=8, cols=8, activation_bytes=16 * _KIB, weight_bytes=8 * _KIB,
     accumulator_depth=128)
-PRESETS["icebreaker"] = replace(PRESETS["serial-4x4"], name="icebreaker", weight_bytes=_KIB)
+# An SPRAM for activations leaves the block RAM to accumulators, of which few commands come: keyword spotting takes 92 KB.
+PRESETS["icebreaker"] = replace(
+    PRESETS["serial-4x4"], name="icebreaker", activation_bytes=32 * _KIB, activation_ports=1, weight_bytes=_KIB,
+    accumulator_depth=128)
 
 
 def geometry(rows: int, cols: int) -> AcceleratorConfig:

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from systolith_sim.cocotb_run import SimulationError, run
+from systolith_sim.yosys_cells import yosys_cells
 
 __all__ = ["SimulatedBoard", "simulated_board"]
 
-_PINS_SOURCE = Path(__file__).with_name("ecp5_pins.sv")
+_CELLS = {"ecp5": (), "ice40": ("SB_MAC16", "SB_SPRAM256KA")}
+"""Models of yosys that a family's board needs, besides those of its pins."""
 
 
 class SimulatedBoard:
@@ -31,18 +33,20 @@ class SimulatedBoard:
 
 
 @contextmanager
-def simulated_board(verilog: str, *, clock: str, rx: str, tx: str, divisor: int, lights: Mapping[str, str] | None = None,
-                    timeout_seconds: float = 600.0, waves: Path | None = None):
-    """Simulate the top level of an ECP5 board while the body of the `with` statement runs.
+def simulated_board(verilog: str, *, clock: str, rx: str, tx: str, divisor: int, family: str = "ecp5",
+                    lights: Mapping[str, str] | None = None, timeout_seconds: float = 600.0, waves: Path | None = None):
+    """Simulate the top level of a board while the body of the `with` statement runs.
 
     Parameters
     ----------
     verilog : str
-        Module `top`, with pins and PLL of the ECP5, but otherwise without primitives of it.
+        Module `top`, with pins and PLL of the family; of its other primitives those of the iCE40 UltraPlus may be there.
     clock, rx, tx : str
         Its ports.
     divisor : int
         Clock cycles of a bit of the UART.
+    family : str
+        Of the FPGA: ``"ecp5"`` or ``"ice40"``.
     lights : mapping of str to str
         Ports to be read at the end, by name.
     timeout_seconds : float
@@ -57,7 +61,14 @@ def simulated_board(verilog: str, *, clock: str, rx: str, tx: str, divisor: int,
     ------
     SimulationError
         The simulation failed.
+    ValueError
+        There are no models of the family.
     """
+    if family not in _CELLS:
+        raise ValueError(f"Family of a simulated board must be one of {', '.join(_CELLS)}, not {family!r}")
+    sources = [Path(__file__).with_name(f"{family}_pins.sv")]
+    if _CELLS[family]:
+        sources.append("`timescale 1ns/1ps\n" + yosys_cells(family, *_CELLS[family]))
     with tempfile.TemporaryDirectory(prefix="systolith-") as folder:
         name_file = Path(folder) / "port"
         outcome: dict = {}
@@ -65,7 +76,8 @@ def simulated_board(verilog: str, *, clock: str, rx: str, tx: str, divisor: int,
         def simulate() -> None:
             try:
                 outcome["results"] = run(
-                    verilog, top="top", test_module="systolith_sim.board_tb", extra_sources=[_PINS_SOURCE], optimise="2",
+                    verilog, top="top", test_module="systolith_sim.board_tb", extra_sources=sources, optimise="2",
+                    verilator_arguments=("-Wno-fatal",),
                     arguments={"name_file": str(name_file), "clock": clock, "rx": rx, "tx": tx, "divisor": divisor,
                                "lights": dict(lights or {})},
                     waves=waves, timeout_seconds=timeout_seconds)

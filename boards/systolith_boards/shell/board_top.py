@@ -51,7 +51,7 @@ class BoardTop(Elaboratable):
         self._clock(m, pll)
         m.submodules.shell = shell = Shell(
             config=self._config, board=board.name, memory_bytes=board.main_memory, clock_hz=round(self.clock_mhz * 1e6),
-            baud=board.baud, accelerator=self._accelerator, single_port=board.single_port)
+            baud=board.baud, accelerator=self._accelerator, single_port=board.single_port, ram_width=board.ram_width)
         lines = [entry.name for entry in platform.lookup("uart", 0).ios]
         uart = platform.request("uart", 0, dir=dict.fromkeys(lines, "-"))
         m.submodules.rx = rx = io.Buffer("i", uart.rx)

@@ -33,16 +33,17 @@ def _within(address, first, size):
 class _RamAccess:
     """What bursts and host ask of the RAM: a word to read, bytes of a word to write, in each cycle."""
 
-    def __init__(self, words, axi_bytes):
+    def __init__(self, words, word_bytes):
         self.r_addr, self.w_addr = (Signal(ceil_log2(words), name=f"{name}_addr") for name in "rw")
         self.r_go = Signal()
-        self.w_en = Signal(axi_bytes)
-        self.w_data, self.r_data = (Signal(8 * axi_bytes, name=f"{name}_data") for name in "wr")
+        self.w_en = Signal(word_bytes)
+        self.w_data, self.r_data = (Signal(8 * word_bytes, name=f"{name}_data") for name in "wr")
 
 
 class MainMemory(Component):
     """AXI4 subordinate in block RAM: one read and one write burst at a time, a beat per cycle each; or in single-port RAM,
-    where a beat is read or written per cycle, writes first.
+    where a beat is read or written per cycle, in turns if there are both bursts. Words of single-port RAM may be narrower than
+    the bus, so that any number of RAM blocks is of use: a beat then takes a cycle for each of its words, lowest first.
 
     Bursts must be incrementing and of full width; others are answered with SLVERR, beats outside the memory with DECERR,
     and neither is written. The host reads and writes single bytes with priority over bursts: a UART leaves these nearly
@@ -56,6 +57,9 @@ class MainMemory(Component):
         Bytes, a multiple of ``config.axi_bytes``.
     single_port : bool
         Use the single-port RAM of the family.
+    ram_width : int or None
+        Bits of a word of single-port RAM: those of the bus, which is what ``None`` stands for, or a power of two below, at
+        least 8.
 
     Members
     -------
@@ -70,14 +74,18 @@ class MainMemory(Component):
         The byte, some cycles later. One read at a time.
     """
 
-    def __init__(self, *, config, size, single_port=False):
+    def __init__(self, *, config, size, single_port=False, ram_width=None):
         if isinstance(size, bool) or not isinstance(size, int):
             raise TypeError(f"Memory size must be an integer, not {size!r}")
         if size < config.axi_bytes or size % config.axi_bytes:
             raise ValueError(f"Memory size must be a multiple of {config.axi_bytes}, not {size!r}")
+        widths = [8 << step for step in range(exact_log2(config.axi_bytes) + 1 if single_port else 0)]
+        if ram_width is not None and ram_width not in widths:
+            raise ValueError(f"Memory RAM width must be None{''.join(f' or {width}' for width in widths)}, not {ram_width!r}")
         self._config = config
         self._size = size
         self._single_port = single_port
+        self._word_bytes = (ram_width or config.axi_data_width) // 8
         super().__init__({
             **{name.replace("m_axi_", "s_axi_"): member.flip() for name, member in accelerator_members(config).items()
                if name.startswith("m_axi_")},
@@ -102,22 +110,28 @@ class MainMemory(Component):
 
     @property
     def _words(self):
-        return self.size // self.config.axi_bytes
+        return self.size // self._word_bytes
+
+    @property
+    def _parts(self):
+        """Words of a beat."""
+        return self.config.axi_bytes // self._word_bytes
 
     def elaborate(self, platform):
         m = Module()
-        ram = _RamAccess(self._words, self.config.axi_bytes)
+        ram = _RamAccess(self._words, self._word_bytes)
         (self._single_port_ram if self.single_port else self._block_rams)(m, ram)
-        # What takes the RAM from the bursts.
-        beat = Signal()
+        # What takes the RAM from the bursts. Whose turn it is does not depend on the channels, which would be a long path.
+        reading, writing, turn = Signal(), Signal(), Signal()
+        m.d.sync += turn.eq(~turn)
         only = Const(int(self.single_port))
-        self._read(m, ram, blocked=self.host_read | only & (self.host_write | beat))
-        self._write(m, ram, beat, blocked=self.host_write | only & self.host_read)
+        self._read(m, ram, reading, blocked=self.host_read | only & (self.host_write | writing & turn))
+        self._write(m, ram, writing, blocked=self.host_write | only & (self.host_read | reading & ~turn))
         return m
 
     def _single_port_ram(self, m, access):
         m.submodules.ram = ram = SINGLE_PORT_RAMS[self.config.multiplier_style](
-            width=self.config.axi_data_width, depth=self._words, granularity=8)
+            width=8 * self._word_bytes, depth=self._words, granularity=8)
         writing = access.w_en.any()
         m.d.sync += [ram.addr.eq(Mux(writing, access.w_addr, access.r_addr)), ram.en.eq(access.r_go | writing),
                      ram.w_en.eq(access.w_en), ram.w_data.eq(access.w_data), access.r_data.eq(ram.r_data)]
@@ -151,31 +165,48 @@ class MainMemory(Component):
 
     @property
     def _offset_bits(self):
-        return exact_log2(self.config.axi_bytes)
+        return exact_log2(self._word_bytes)
+
+    def _first_word(self, address):
+        """Address of the first word of a beat: bursts need not be aligned."""
+        whole = exact_log2(self.config.axi_bytes)
+        return Cat(Const(0, whole), address[whole:])
+
+    def _part(self, address):
+        """Number of a word in its beat."""
+        return address[self._offset_bits:exact_log2(self.config.axi_bytes)] if self._parts > 1 else Const(0)
+
+    def _last_part(self, address):
+        return self._part(address) == self._parts - 1
 
     def _response(self, prefix):
         """Response to a burst as far as its form decides."""
-        good = (getattr(self, prefix + "burst") == AXI_BURST_INCR) & (getattr(self, prefix + "size") == self._offset_bits)
+        good = (getattr(self, prefix + "burst") == AXI_BURST_INCR) & (
+            getattr(self, prefix + "size") == exact_log2(self.config.axi_bytes))
         return Mux(good, _OKAY, _SLVERR)
 
     def _beat_response(self, address, response):
         return Mux((address >= self.size) & (response == _OKAY), _DECERR, response)
 
-    def _read(self, m, ram, *, blocked):
+    def _read(self, m, ram, active, *, blocked):
         address, left, response = Signal(MEMORY_WIDTH), Signal(9), Signal(2)
         identifier = Signal(AXI_ID_WIDTH)
         layout = data.StructLayout({"resp": 2, "last": 1, "id": AXI_ID_WIDTH})
         under_way = Signal(range(_BEATS + 1))
-        issue = Signal()
+        issue, whole = Signal(), Signal()
         m.d.comb += [
-            issue.eq((left != 0) & (under_way != _BEATS) & ~blocked),
-            self.s_axi_arready.eq((left == 0) | issue & (left == 1)),  # bursts follow each other without a gap
+            active.eq(left != 0),
+            issue.eq(active & (under_way != _BEATS) & ~blocked),
+            whole.eq(issue & self._last_part(address)),
+            self.s_axi_arready.eq(~active | whole & (left == 1)),  # bursts follow each other without a gap
         ]
         with m.If(issue):
-            m.d.sync += [address.eq(address + self.config.axi_bytes), left.eq(left - 1)]
+            m.d.sync += address.eq(address + self._word_bytes)
+        with m.If(whole):
+            m.d.sync += left.eq(left - 1)
         with m.If(self.s_axi_arvalid & self.s_axi_arready):
-            m.d.sync += [address.eq(self.s_axi_araddr), left.eq(self.s_axi_arlen + 1), identifier.eq(self.s_axi_arid),
-                         response.eq(self._response("s_axi_ar"))]
+            m.d.sync += [address.eq(self._first_word(self.s_axi_araddr)), left.eq(self.s_axi_arlen + 1),
+                         identifier.eq(self.s_axi_arid), response.eq(self._response("s_axi_ar"))]
         m.d.comb += [
             ram.r_addr.eq(Mux(self.host_read, self.host_addr, address)[self._offset_bits:]),
             ram.r_go.eq(issue | self.host_read),
@@ -183,13 +214,13 @@ class MainMemory(Component):
 
         beat = Signal(layout)
         m.d.comb += [beat.resp.eq(self._beat_response(address, response)), beat.last.eq(left == 1), beat.id.eq(identifier)]
-        arrived = delay(m, issue, _RAM_LATENCY, name="arrived", reset_less=False)
+        arrived = delay(m, whole, _RAM_LATENCY, name="arrived", reset_less=False)
         about = data.View(layout, delay(m, beat, _RAM_LATENCY, name="about"))
         m.submodules.beats = beats = SyncFIFO(width=self.config.axi_data_width + layout.size, depth=_BEATS)
         taken = self.s_axi_rvalid & self.s_axi_rready
-        m.d.sync += under_way.eq(under_way + issue - taken)
+        m.d.sync += under_way.eq(under_way + whole - taken)
         m.d.comb += [
-            beats.w_en.eq(arrived), beats.w_data.eq(Cat(ram.r_data, about.as_value())),
+            beats.w_en.eq(arrived), beats.w_data.eq(Cat(self._earlier_words(m, ram, issue), ram.r_data, about.as_value())),
             self.s_axi_rvalid.eq(beats.r_rdy), beats.r_en.eq(taken),
             Cat(self.s_axi_rdata, self.s_axi_rresp, self.s_axi_rlast, self.s_axi_rid).eq(beats.r_data),
         ]  # fmt: skip
@@ -200,28 +231,44 @@ class MainMemory(Component):
             self.host_r_data.eq(ram.r_data.word_select(lane_number, 8)),
         ]
 
-    def _write(self, m, ram, beat, *, blocked):
-        address, active, response = Signal(MEMORY_WIDTH), Signal(), Signal(2)
+    def _earlier_words(self, m, ram, issue):
+        """Words of a beat before its last: those of the host may come in between."""
+        if self._parts == 1:
+            return Const(0, 0)
+        words = Signal(8 * (self.config.axi_bytes - self._word_bytes), reset_less=True)
+        with m.If(delay(m, issue, _RAM_LATENCY, name="word_arrived", reset_less=False)):
+            m.d.sync += words.eq(Cat(words, ram.r_data)[len(ram.r_data):])
+        return words
+
+    def _write(self, m, ram, active, *, blocked):
+        address, response = Signal(MEMORY_WIDTH), Signal(2)
+        writing, beat = Signal(), Signal()
+        part = self._part(address)
         beat_response = self._beat_response(address, response)
         m.d.comb += [
             self.s_axi_awready.eq(~active & ~self.s_axi_bvalid),
-            self.s_axi_wready.eq(active & ~blocked),
+            self.s_axi_wready.eq(active & ~blocked & self._last_part(address)),
+            writing.eq(self.s_axi_wvalid & active & ~blocked),
             beat.eq(self.s_axi_wvalid & self.s_axi_wready),
             self.s_axi_bresp.eq(response),
         ]
         with m.If(self.s_axi_awvalid & self.s_axi_awready):
-            m.d.sync += [address.eq(self.s_axi_awaddr), self.s_axi_bid.eq(self.s_axi_awid), active.eq(1),
+            m.d.sync += [address.eq(self._first_word(self.s_axi_awaddr)), self.s_axi_bid.eq(self.s_axi_awid), active.eq(1),
                          response.eq(self._response("s_axi_aw"))]
         with m.If(self.s_axi_bready):
             m.d.sync += self.s_axi_bvalid.eq(0)
+        with m.If(writing):
+            m.d.sync += address.eq(address + self._word_bytes)
         with m.If(beat):
-            m.d.sync += [address.eq(address + self.config.axi_bytes), response.eq(beat_response)]
+            m.d.sync += response.eq(beat_response)
             with m.If(self.s_axi_wlast):
                 m.d.sync += [active.eq(0), self.s_axi_bvalid.eq(1)]
         mine = 1 << self.host_addr[:self._offset_bits]
-        burst = self.s_axi_wstrb & (beat & (beat_response == _OKAY)).replicate(len(ram.w_en))
+        strobes = self.s_axi_wstrb.word_select(part, self._word_bytes)
+        burst = strobes & (writing & (beat_response == _OKAY)).replicate(len(ram.w_en))
         m.d.comb += [
             ram.w_addr.eq(Mux(self.host_write, self.host_addr, address)[self._offset_bits:]),
-            ram.w_data.eq(Mux(self.host_write, self.host_w_data.replicate(len(ram.w_en)), self.s_axi_wdata)),
+            ram.w_data.eq(Mux(self.host_write, self.host_w_data.replicate(len(ram.w_en)),
+                              self.s_axi_wdata.word_select(part, 8 * self._word_bytes))),
             ram.w_en.eq(Mux(self.host_write, mine, burst)),
         ]

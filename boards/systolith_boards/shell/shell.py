@@ -35,6 +35,8 @@ class Shell(Component):
         False leaves the accelerator out: a host link with a memory to test.
     single_port : bool
         Main memory in single-port RAM.
+    ram_width : int or None
+        Bits of its words, see :class:`~systolith_boards.shell.memory.MainMemory`.
 
     Members
     -------
@@ -47,7 +49,7 @@ class Shell(Component):
     """
 
     def __init__(self, *, config, board, memory_bytes, clock_hz, baud, accelerator=True,
-                 single_port=False):
+                 single_port=False, ram_width=None):
         divisor = round(clock_hz / baud)
         if divisor < 4 or abs(clock_hz / divisor / baud - 1) > 0.02:
             raise ValueError(f"Baud rate must be at most a quarter of the clock of {clock_hz} Hz and within 2 % of a "
@@ -55,7 +57,7 @@ class Shell(Component):
         self._config = config
         self._divisor = divisor
         self._clock_hz = clock_hz
-        self._single_port = single_port
+        self._single_port, self._ram_width = single_port, ram_width
         self._identity = Identity(board=board, memory_bytes=memory_bytes, clock_hz=clock_hz, accelerator=accelerator)
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1), "heartbeat": Out(1), "busy": Out(1), "done": Out(1),
                           "error": Out(1)})
@@ -80,7 +82,7 @@ class Shell(Component):
         memory_bytes = self.identity.memory_bytes
         m.submodules.bridge = bridge = HostBridge(identity=self.identity.encode(), memory_bytes=memory_bytes)
         m.submodules.memory = memory = MainMemory(
-            config=self.config, size=memory_bytes, single_port=self._single_port)
+            config=self.config, size=memory_bytes, single_port=self._single_port, ram_width=self._ram_width)
         self._link(m, bridge)
         for name in ("addr", "write", "w_data", "read"):  # registered: bridge, memory and bus would be one long path
             m.d.sync += getattr(memory, f"host_{name}").eq(getattr(bridge, f"host_{name}"))

@@ -3,6 +3,7 @@
 from amaranth import *
 from amaranth.lib.wiring import Component, In, Out
 
+from systolith.delay import delay
 from systolith.shapes import MEMORY_WIDTH
 
 __all__ = ["BurstEngine"]
@@ -12,12 +13,14 @@ class BurstEngine(Component):
     """A read or write burst of 32-bit beats that moves ``length`` bytes from or to any memory address.
 
     Once begun it goes on to its end whatever happens. A beat read is kept in a register first. One for the activation buffer
-    takes a cycle for each of its bytes, others one; a beat from the buffer two.
+    takes a cycle for each of its bytes, others one; a beat from the buffer two, or as long as that takes to read it.
 
     Parameters
     ----------
     length_width : int
         Bits of the length.
+    latency : int
+        Cycles from ``fetched`` to the beat.
 
     Members
     -------
@@ -37,14 +40,14 @@ class BurstEngine(Component):
         Next beat for the weight buffer, or the RAM of the sequencer.
     word_ready : ``In(1)``
         That takes the beat.
-    fetch : ``Out(1)``
-        Read the next beat from the activation buffer.
+    fetch : ``Out(1)``, fetched : ``In(1)``
+        Read the next beat from the activation buffer; held until ``fetched``.
     stored : ``In(32)``
-        That beat, from the cycle after ``fetch`` on.
+        That beat, ``latency`` cycles later and until the next ``fetch``.
     """
 
-    def __init__(self, *, length_width):
-        self._length_width = length_width
+    def __init__(self, *, length_width, latency=1):
+        self._length_width, self._latency = length_width, latency
         super().__init__({
             "begin": In(1), "address": In(MEMORY_WIDTH), "length": In(length_width), "target": In(2),
             "busy": Out(1), "failed": Out(1), "decode_error": Out(1),
@@ -54,7 +57,7 @@ class BurstEngine(Component):
             "wvalid": Out(1), "wready": In(1), "wstrb": Out(4), "wlast": Out(1), "wdata": Out(32),
             "bvalid": In(1), "bready": Out(1), "bresp": In(2),
             "byte": Out(8), "byte_valid": Out(1), "beat": Out(32), "weight_valid": Out(1), "word_valid": Out(1),
-            "word_ready": In(1), "fetch": Out(1), "stored": In(32),
+            "word_ready": In(1), "fetch": Out(1), "fetched": In(1), "stored": In(32),
         })
 
     def elaborate(self, platform):
@@ -95,6 +98,8 @@ class BurstEngine(Component):
             self.wstrb.eq(Cat((~first | (index >= lane)) & (~final | (index <= last_lane)) for index in range(4))),
         ]
 
+        arrived = delay(m, self.fetch & self.fetched, self._latency - 1, name="arrived", reset_less=False)
+
         def response(channel_response):
             with m.If(channel_response[1] & ~self.failed):
                 m.d.sync += [self.failed.eq(1), self.decode_error.eq(channel_response[0])]
@@ -128,7 +133,11 @@ class BurstEngine(Component):
                         m.next = "IDLE"
             with m.State("FETCH"):
                 m.d.comb += self.fetch.eq(1)
-                m.next = "WRITE"
+                with m.If(self.fetched):
+                    m.next = "WRITE" if self._latency == 1 else "ARRIVE"
+            if self._latency > 1:
+                with m.State("ARRIVE"), m.If(arrived):
+                    m.next = "WRITE"
             with m.State("WRITE"):
                 m.d.comb += self.wvalid.eq(1)
                 with m.If(self.wready):

@@ -20,19 +20,22 @@ class ByteBuffer(Component):
 
     Members
     -------
-    read : ``In(1)``, read_address : ``In``
-        Read a vector.
+    read : ``In(1)``, read_address : ``In``, taken : ``Out(1)``
+        Read a vector; it is taken at once.
     vector : ``Out(8 * lanes)``
         Its bytes from the next cycle on; addresses wrap at the size.
     write : ``In(1)``, write_address : ``In``, byte : ``In(8)``
         Write a byte.
     """
 
+    latency = 1
+    """Cycles from ``taken`` to the vector."""
+
     def __init__(self, *, size, lanes):
         self._size, self._lanes = size, lanes
         width = exact_log2(size)
         super().__init__({
-            "read": In(1), "read_address": In(width), "vector": Out(8 * lanes),
+            "read": In(1), "read_address": In(width), "taken": Out(1), "vector": Out(8 * lanes),
             "write": In(1), "write_address": In(width), "byte": In(8),
         })
 
@@ -41,7 +44,7 @@ class ByteBuffer(Component):
         shift = exact_log2(self._lanes)
         word, first = self.read_address[shift:], self.read_address[:shift]
         next_word = Signal.like(word)
-        m.d.comb += next_word.eq(word + 1)
+        m.d.comb += [next_word.eq(word + 1), self.taken.eq(1)]
         s1_first = Signal(shift, reset_less=True)
         with m.If(self.read):
             m.d.sync += s1_first.eq(first)

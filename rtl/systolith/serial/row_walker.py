@@ -4,13 +4,14 @@ from amaranth import *
 from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import exact_log2
 
+from systolith.delay import delay
 from systolith_spec.widths import byte_coordinate_width
 
 __all__ = ["RowWalker"]
 
 
 class RowWalker(Component):
-    """Read the vectors of a row, one per cycle.
+    """Read the vectors of a row, one per cycle or as fast as the activation buffer takes them.
 
     Byte coordinates are kept twice, relative to the beginning of the row and to its end, so that the lanes within it follow
     from signs and low bits.
@@ -18,6 +19,8 @@ class RowWalker(Component):
     Parameters
     ----------
     config : AcceleratorConfig
+    latency : int
+        Cycles from ``taken`` to the vector.
 
     Members
     -------
@@ -36,21 +39,22 @@ class RowWalker(Component):
         Read a vector and step, without a walk.
     kill : ``In(1)``
         End the walk.
-    busy : ``Out(1)``
-    read : ``Out(1)``, address : ``Out``
-        Read of the activation buffer.
+    busy, draining : ``Out(1)``
+        Vectors are to be read; or have not been ``valid`` up to the next cycle.
+    read : ``Out(1)``, address : ``Out``, taken : ``In(1)``
+        Read of the activation buffer; held until taken.
     valid : ``Out(1)``, inside : ``Out(rows)``
-        A cycle later: a vector of a walk; lanes that lie in the slab.
+        ``latency`` cycles after ``taken``: a vector of a walk; lanes that lie in the slab.
     """
 
-    def __init__(self, *, config):
-        self._config = config
+    def __init__(self, *, config, latency=1):
+        self._config, self._latency = config, latency
         super().__init__({
             "value": In(32),
             **{name: In(1) for name in ("set_step", "set_low", "set_high", "set_positions", "set_row", "row_inside",
                                         "set_address", "walk", "advance", "kill")},
-            "busy": Out(1), "read": Out(1), "address": Out(exact_log2(config.activation_bytes)),
-            "valid": Out(1), "inside": Out(config.rows),
+            "busy": Out(1), "draining": Out(1), "read": Out(1), "taken": In(1),
+            "address": Out(exact_log2(config.activation_bytes)), "valid": Out(1), "inside": Out(config.rows),
         })
 
     def elaborate(self, platform):
@@ -68,22 +72,25 @@ class RowWalker(Component):
             m.d.sync += next_row.eq(self.row_inside)
         walking, some = Signal(), Signal(reset_less=True)
         m.d.sync += some.eq(positions.any())
+        step_now = walking & self.taken
         m.d.comb += [self.busy.eq(walking), self.read.eq(walking | self.advance)]
         with m.If(self.walk):
             m.d.sync += [low.eq(low_0), high.eq(high_0), left.eq(positions), row.eq(next_row),
                          walking.eq(some)]
         with m.Elif(self.kill):
             m.d.sync += walking.eq(0)
-        with m.Elif(walking):
+        with m.Elif(step_now):
             m.d.sync += walking.eq(left != 1)
             m.d.sync += [low.eq(low + step), high.eq(high + step), left.eq(left - 1)]
         with m.If(self.walk | self.set_address):
             m.d.sync += self.address.eq(self.value)
-        with m.Elif(self.read):
+        with m.Elif(self.read & self.taken):
             m.d.sync += self.address.eq(self.address + step)
-        m.d.sync += self.valid.eq(walking)
-        m.d.sync += [self.inside[lane].eq(row & self._not_negative(low, lane) & ~self._not_negative(high, lane))
-                     for lane in range(self._config.rows)]
+        inside = Cat(row & self._not_negative(low, lane) & ~self._not_negative(high, lane)
+                     for lane in range(self._config.rows))
+        coming = Signal(self._latency)
+        m.d.comb += [self.valid.eq(coming[-1]), self.draining.eq(walking | coming[:-1].any())]
+        m.d.sync += [coming.eq(Cat(step_now, coming)), self.inside.eq(delay(m, inside, self._latency - 1, name="inside"))]
         return m
 
     def _not_negative(self, coordinate, lane):

@@ -31,6 +31,7 @@ from systolith.serial.product_array import ProductArray
 from systolith.serial.row_walker import RowWalker
 from systolith.serial.scaler import Scaler
 from systolith.serial.sequencer import Sequencer
+from systolith.serial.single_port_byte_buffer import SinglePortByteBuffer
 from systolith_spec.micro_instructions import Action
 from systolith_spec.microprogram import burst_bytes
 
@@ -64,9 +65,10 @@ class SerialAccelerator(Component):
         config = self.config
         m.submodules.host = host = HostPort()
         m.submodules.sequencer = sequencer = Sequencer(config=config)
-        m.submodules.bursts = bursts = BurstEngine(length_width=exact_log2(burst_bytes(config)) + 1)
-        m.submodules.walker = walker = RowWalker(config=config)
-        m.submodules.activations = activations = ByteBuffer(size=config.activation_bytes, lanes=config.activation_word)
+        m.submodules.activations = activations = self._activation_buffer()
+        m.submodules.bursts = bursts = BurstEngine(
+            length_width=exact_log2(burst_bytes(config)) + 1, latency=activations.latency)
+        m.submodules.walker = walker = RowWalker(config=config, latency=activations.latency)
         m.submodules.array = array = ProductArray(config=config)
         m.submodules.scaler = scaler = Scaler()
         act, value = sequencer.act, sequencer.accumulator
@@ -89,6 +91,7 @@ class SerialAccelerator(Component):
             walker.advance.eq(bursts.fetch),
             activations.read.eq(walker.read),
             activations.read_address.eq(walker.address),
+            walker.taken.eq(activations.taken), bursts.fetched.eq(activations.taken),
             bursts.stored.eq(activations.vector),
             array.vector.eq(Cat(vector)),
             array.valid.eq(walker.valid & ~mode[0]),
@@ -102,11 +105,19 @@ class SerialAccelerator(Component):
 
         self._results(m, scaler, activations, bursts, sequencer)
         m.d.comb += [
-            sequencer.walking.eq(walker.busy | loading),
+            # A window is taken by the program when its last vector has come.
+            sequencer.walking.eq(walker.busy | (walker.draining & mode[0]) | loading),
             sequencer.scaling.eq(scaler.busy),
         ]
-        m.d.sync += sequencer.working.eq(walker.busy | loading | array.busy | scaler.busy)
+        m.d.sync += sequencer.working.eq(walker.draining | loading | array.busy | scaler.busy)
         return m
+
+    def _activation_buffer(self):
+        config = self.config
+        if config.activation_ports == 1:
+            return SinglePortByteBuffer(
+                size=config.activation_bytes, lanes=config.activation_word, style=config.multiplier_style)
+        return ByteBuffer(size=config.activation_bytes, lanes=config.activation_word)
 
     def _host(self, m, host, sequencer):
         """Registers, cycles, the tick of the watchdog, and the trace."""
