@@ -54,12 +54,12 @@ class Design:
     family: str
 
 
-# The configuration for ULX3S with the array of the tiny one; iCEBreaker's is larger than its FPGA, but its netlist can run.
+# The smallest with every unit; that of the iCEBreaker, and the tiny one with the multipliers of the ULX3S.
 DESIGNS: tuple[Design, ...] = (
     Design(replace(SMALL, multiplier_style="ecp5"), "ecp5"),
     Design(SMALL, "ice40"),
     Design(SMALL, "gowin"),
-    Design(preset("icebreaker"), "ice40"),
+    Design(replace(preset("icebreaker"), multiplier_style="ice40"), "ice40"),
     Design(replace(preset("tiny-4x4"), multiplier_style="ecp5"), "ecp5"),
 )
 
