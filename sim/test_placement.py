@@ -21,7 +21,7 @@ from systolith.multiplier import multiplier
 from systolith.verilog import to_verilog
 from systolith_boards.boards import BOARDS
 from systolith_boards.harness import HARNESS, out_of_context
-from systolith_boards.placement import annealing, routing_order
+from systolith_boards.placement import annealing
 from systolith_boards.placement.annealing import is_legal
 from systolith_boards.placement.block_sites import BLOCK_TYPES, block_sites
 from systolith_boards.placement.circuit import build_circuit, occupy, read_layout
@@ -29,7 +29,7 @@ from systolith_boards.placement.logic_groups import LogicGroups
 from systolith_boards.placement.logic_tiles import LogicTiles
 from systolith_boards.placement.lut_pins import LutPins
 from systolith_boards.placement.packed_design import COMB, FF, RAMW, PackedDesign
-from systolith_boards.placement.refinement import refine
+from systolith_boards.placement.refinement import is_crowded, refine
 from systolith_boards.placement.replication import replicate_flipflops
 from systolith_boards.placement.routed_timing import correct_report
 from systolith_boards.placement.routing_order import route_critical, settle
@@ -327,7 +327,9 @@ def test_a_crowded_chip(tmp_path):
     netlist = Netlist()
     for number in range(12):
         netlist.lut(f"n{number}", 3 + number % 2, 3, number // 2, A="x")
-    assert LogicTiles(netlist.read(tmp_path)).fill == 12 / 16
+    tiles = LogicTiles(netlist.read(tmp_path))
+    assert tiles.fill == 12 / 16 and is_crowded(tiles)
+    assert not is_crowded(LogicTiles(filled(path_of_two(), 30).read(tmp_path)))
 
 
 def test_a_wire_weighs_what_its_cell_drives(tmp_path):
@@ -379,7 +381,7 @@ def test_critical_wires_are_routed_first(tmp_path):
     assert PackedDesign(tmp_path / "all.json").sinks == netlist.read(tmp_path).sinks
 
 
-def test_what_routes_badly_is_moved_and_the_best_is_kept(tmp_path, monkeypatch):
+def test_what_routes_badly_is_moved_and_the_best_is_kept(tmp_path):
     """The wire to the second LUT takes 3 ns more than it should in the first trial, and all are slow in the last ones."""
     netlist = filled(path_of_two(far=12), 30)
     design = netlist.read(tmp_path)
@@ -395,7 +397,6 @@ def test_what_routes_badly_is_moved_and_the_best_is_kept(tmp_path, monkeypatch):
         (tmp_path / "routed.sdf").write_text("\n".join(lines))
         return tmp_path / "routed.sdf"
 
-    monkeypatch.setattr(routing_order, "is_crowded", lambda tiles: False)
     before = TimingModel(design, netlist.sdf(tmp_path)).analyse()[1].max()
     settled = settle(design, netlist.sdf(tmp_path), tmp_path / "part.json", DEVICE, 1, route)
     assert [done for done, _ in trials] == [number / 7 for number in range(7)]
@@ -403,8 +404,6 @@ def test_what_routes_badly_is_moved_and_the_best_is_kept(tmp_path, monkeypatch):
     assert [settled.site, settled.x, settled.y] in [trial for _, trial in trials[1:3]]
     tiles = LogicTiles(settled)
     assert all(tiles.legal(place) for place in zip(settled.x, settled.y))
-    monkeypatch.setattr(routing_order, "is_crowded", lambda tiles: True)
-    assert settle(design, netlist.sdf(tmp_path), tmp_path / "part.json", DEVICE, 1, None) is design
 
 
 def test_refinement_brings_a_path_together(tmp_path):

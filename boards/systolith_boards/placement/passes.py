@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from systolith_boards.placement.job import PlacementJob
+from systolith_boards.placement.logic_tiles import LogicTiles
 from systolith_boards.placement.packed_design import PackedDesign
-from systolith_boards.placement.refinement import refine
+from systolith_boards.placement.refinement import is_crowded, refine
 from systolith_boards.placement.routed_timing import correct_report
 from systolith_boards.placement.routing_order import route_critical, settle
 
@@ -38,8 +39,10 @@ class PlacementPasses:
                  "--sdf", self._sdf], self._placing)
         design = self._refine()
         sdf, part = self._path(self._sdf), self._path(self._part)
-        design = settle(design, sdf, part, job.board.device, job.seed, self._try_routes)
-        route_critical(design, sdf, part, self._route_part)
+        # In a crowded design the other wires decide upon the way, and need all of it.
+        if not is_crowded(LogicTiles(design)):
+            design = settle(design, sdf, part, job.board.device, job.seed, self._try_routes)
+            route_critical(design, sdf, part, self._route_part)
         design.write(self._path(self._placed))
         job.run([*self._common, "--json", self._placed, "--no-pack", "--no-place", "--sdf", self._routed_sdf, *results],
                 self._routing)

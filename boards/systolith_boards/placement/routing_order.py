@@ -5,9 +5,8 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
-from systolith_boards.placement.logic_tiles import LogicTiles
 from systolith_boards.placement.packed_design import PackedDesign
-from systolith_boards.placement.refinement import adjust, is_crowded, score
+from systolith_boards.placement.refinement import adjust, score
 from systolith_boards.placement.routed_timing import routed_delays
 from systolith_boards.placement.timing_model import TimingModel
 
@@ -46,8 +45,6 @@ def settle(design: PackedDesign, sdf: Path, part: Path, device: str, seed: int,
     """Route the wires of the slowest paths, move what turns out slow, and again; the best is kept.
 
     The delay of a wire by its length is off by 0.2 ns as often as not: the switches that it finds make the difference.
-    A crowded design is left alone, for there the other wires decide upon the way.
-
     Parameters
     ----------
     design, sdf, part
@@ -62,8 +59,6 @@ def settle(design: PackedDesign, sdf: Path, part: Path, device: str, seed: int,
     PackedDesign
         Without routes.
     """
-    if is_crowded(LogicTiles(design)):
-        return design
     best, least = None, math.inf
     for number in range(_TRIALS + 1):
         model = TimingModel(design, sdf)
