@@ -160,8 +160,10 @@ class CommandFetcher(Component):
         m.d.comb += next_units.eq(units)
         left = Signal(signed(len(room) + 1))
         m.d.comb += left.eq(room - next_beats)
+        # Told by bits: yosys would compare by further carry chains.
+        enough, one_short, two_short = ~left[-1], left.all(), left[1:].all() & ~left[0]
         m.d.sync += [
-            fits.eq((left >= 0) | (s1_used & (left == -1))), fits_one_more.eq((left >= -1) | (s1_used & (left == -2)))]
+            fits.eq(enough | (s1_used & one_short)), fits_one_more.eq(enough | one_short | (s1_used & two_short))]
         with m.FSM() as fsm:
             with m.State("IDLE"), m.If(self.start):
                 m.next = "MEASURE"
