@@ -378,6 +378,14 @@ def test_progress_never_runs_back():
     assert seen == sorted(seen) and min(seen) >= 0.3 and max(seen) <= 0.96
 
 
+def test_progress_with_nothing_left_to_route():
+    seen = []
+    follower = NextpnrProgress(lambda message, fraction: seen.append(fraction))
+    for line in ("Info: Routing 0 arcs.", "Info:     0 |   0  0 |  0   0 |         0| 0.0 0.0|"):
+        follower.line(line)
+    assert seen[-1] == 0.95
+
+
 def test_a_conflict_of_drivers_is_an_error(tmp_path):
     """yosys warns only, and goes on with a design that does something else."""
     class Warns(Tool):

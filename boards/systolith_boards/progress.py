@@ -88,7 +88,7 @@ class NextpnrProgress(_LogProgress):
             self._show(f"routing: {self._arcs} connections", 0.6)
         elif match := self._ROUTED.match(line):
             left = int(match.group(1))
-            done = 1 - min(left / self._arcs, 1)
+            done = 1 - min(left / max(self._arcs, 1), 1)  # there may be none: all are routed already
             self._show(f"routing: {left} of {self._arcs} connections left", 0.6 + 0.35 * done)
 
 
