@@ -25,7 +25,7 @@ from systolith_boards.tools import YOSYS, SynthesisError, Usage, run_tool
 __all__ = ["SynthesisError", "SynthesisReport", "measure_area", "render_table", "synthesise", "cache_folder"]
 
 # Part of the cache's key, to be raised with every change of this package that changes the results of a family.
-_FLOWS = {"ecp5": 14, "gowin": 7, "ice40": 10}
+_FLOWS = {"ecp5": 14, "gowin": 7, "ice40": 11}
 _DESIGN, _WRAPPER, _NETLIST = "design.v", "wrapper.v", "netlist.json"
 _YOSYS_LOG, _NEXTPNR_LOG, _PACKER_LOG = "yosys.log", "nextpnr.log", "packer.log"
 _RESULT, _BITSTREAM = "report.json", "fpga"

@@ -36,7 +36,8 @@ class Ice40Toolchain(Toolchain):
     _SIZES = {"iCE40UP5K": "--up5k"}
 
     def synthesis(self, top, netlist):
-        return ICE40_SYNTHESIS.format(options=f"-dsp -spram -top {top} -json {netlist}")
+        # Without -dsp: it would take registers into the multipliers that the design brings along, in a mode that has none of them.
+        return ICE40_SYNTHESIS.format(options=f"-spram -top {top} -json {netlist}")
 
     def placement(self, job):
         pins = ["--pcf-allow-unconstrained"] if job.constraints is None else ["--pcf", job.constraints]
