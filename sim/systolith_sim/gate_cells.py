@@ -16,7 +16,7 @@ __all__ = ["FAMILIES", "cell_library"]
 # Per family: commands of yosys, and the files of models and of black boxes in its share folder.
 FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "ecp5": ("synth_ecp5 -top {top}", ("lattice/cells_sim_ecp5.v", "lattice/cells_bb_ecp5.v")),
-    "ice40": (ICE40_SYNTHESIS.format(options="-dsp -top {top}"), ("ice40/cells_sim.v",)),
+    "ice40": (ICE40_SYNTHESIS.format(options="-top {top}"), ("ice40/cells_sim.v",)),
     "gowin": ("synth_gowin -noiopads -top {top}", ("gowin/cells_sim.v", "gowin/cells_xtra_gw2a.v")),
 }
 

@@ -36,7 +36,7 @@ class Ice40Toolchain(Toolchain):
     _SIZES = {"iCE40UP5K": "--up5k"}
 
     def synthesis(self, top, netlist):
-        # Without -dsp: it would take registers into the multipliers that the design brings along, in a mode that has none of them.
+        # Without -dsp, which spoils the multipliers that the design brings along (dual 8x8 mode).
         return ICE40_SYNTHESIS.format(options=f"-spram -top {top} -json {netlist}")
 
     def placement(self, job):
