@@ -154,7 +154,7 @@ def _row(design: Design) -> tuple:
     cycles = [entry["CYCLES"] for entry in results.records]
     kinds = ", ".join(f"{count} {name}" for name, count in counts.most_common(5))
     simulation = results.build_seconds + results.run_seconds
-    command = FAMILIES[design.family][0].split()[0]
+    command = re.search(r"synth_\w+", FAMILIES[design.family][0])[0]
     print(f"{design.config.name} on {design.family}: {synthesis:.0f} s, {simulation:.0f} s", file=sys.stderr, flush=True)
     return (design.config.name, command, counts.total(), kinds, "bit-exact", " and ".join(map(str, cycles)),
             f"{synthesis:.0f} s", f"{simulation:.0f} s")
