@@ -255,6 +255,26 @@ def test_reset_of_the_single_port_buffer():
     simulate(dut, testbench)
 
 
+async def begin_row(ctx, dut, draw):
+    """Begin a random row of the walker: byte, bytes of a row, step, address, positions, whether it is in the slab."""
+    low, row_bytes, step = draw.randint(-12, 12), draw.randint(1, 24), draw.randint(-5, 9)
+    address, count, inside = draw.randrange(4096), draw.randint(0, 9), draw.random() < 0.8
+    for name, value in (("set_step", step), ("set_low", low), ("set_high", low - row_bytes), ("set_positions", count)):
+        ctx.set(dut.value, value % (1 << 32))
+        ctx.set(getattr(dut, name), 1)
+        await ctx.tick()
+        ctx.set(getattr(dut, name), 0)
+    ctx.set(dut.row_inside, inside)
+    ctx.set(dut.set_row, 1)
+    await ctx.tick()
+    ctx.set(dut.set_row, 0)
+    ctx.set(dut.value, address)
+    ctx.set(dut.walk, 1)
+    await ctx.tick()
+    ctx.set(dut.walk, 0)
+    return low, row_bytes, step, address, count, inside
+
+
 def test_rows_of_the_walker_from_one_port():
     """As `test_rows_of_the_walker`, at the pace of the buffer: a vector's lanes are known when it comes."""
     draw = random.Random(8)
@@ -263,21 +283,7 @@ def test_rows_of_the_walker_from_one_port():
 
     async def testbench(ctx):
         for _ in range(60):
-            low, row_bytes, step = draw.randint(-12, 12), draw.randint(1, 24), draw.randint(-5, 9)
-            address, count, inside = draw.randrange(4096), draw.randint(0, 9), draw.random() < 0.8
-            for name, value in (("set_step", step), ("set_low", low), ("set_high", low - row_bytes), ("set_positions", count)):
-                ctx.set(dut.value, value % (1 << 32))
-                ctx.set(getattr(dut, name), 1)
-                await ctx.tick()
-                ctx.set(getattr(dut, name), 0)
-            ctx.set(dut.row_inside, inside)
-            ctx.set(dut.set_row, 1)
-            await ctx.tick()
-            ctx.set(dut.set_row, 0)
-            ctx.set(dut.value, address)
-            ctx.set(dut.walk, 1)
-            await ctx.tick()
-            ctx.set(dut.walk, 0)
+            low, row_bytes, step, address, count, inside = await begin_row(ctx, dut, draw)
             pace = [draw.randint(1, 3) for _ in range(count)]
             ends = [sum(pace[:position + 1]) - 1 for position in range(count)]
             for now in range(sum(pace) + latency + 2):
@@ -304,22 +310,8 @@ def test_rows_of_the_walker():
 
     async def testbench(ctx):
         for _ in range(60):
-            low, row_bytes, step = draw.randint(-12, 12), draw.randint(1, 24), draw.randint(-5, 9)
-            address, count, inside = draw.randrange(4096), draw.randint(0, 9), draw.random() < 0.8
-            for name, value in (("set_step", step), ("set_low", low), ("set_high", low - row_bytes), ("set_positions", count)):
-                ctx.set(dut.value, value % (1 << 32))
-                ctx.set(getattr(dut, name), 1)
-                await ctx.tick()
-                ctx.set(getattr(dut, name), 0)
-            ctx.set(dut.row_inside, inside)
             ctx.set(dut.taken, 1)
-            ctx.set(dut.set_row, 1)
-            await ctx.tick()
-            ctx.set(dut.set_row, 0)
-            ctx.set(dut.value, address)
-            ctx.set(dut.walk, 1)
-            await ctx.tick()
-            ctx.set(dut.walk, 0)
+            low, row_bytes, step, address, count, inside = await begin_row(ctx, dut, draw)
             for position in range(count):
                 assert ctx.get(dut.busy) and ctx.get(dut.read)
                 assert ctx.get(dut.address) == (address + position * step) % 4096

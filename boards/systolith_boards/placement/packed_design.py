@@ -45,7 +45,7 @@ class PackedDesign:
 
     def __init__(self, path: Path):
         self._document = json.loads(path.read_text())
-        self._module = next(module for module in self._document["modules"].values() if module.get("cells"))
+        self._module = self._top(self._document)
         self._cells = self._module["cells"]
         self.names = list(self._cells)
         self.index = {name: cell for cell, name in enumerate(self.names)}
@@ -55,6 +55,11 @@ class PackedDesign:
         self.drivers, self.sinks, self.copies, self.exchanged = {}, {}, {}, {}
         for cell, values in enumerate(self._cells.values()):
             self._read_nets(cell, values)
+
+    @staticmethod
+    def _top(document):
+        """The module with the design."""
+        return next(module for module in document["modules"].values() if module.get("cells"))
 
     @staticmethod
     def _read_place(values):
@@ -189,8 +194,7 @@ class PackedDesign:
 
     def take_routes(self, path: Path) -> None:
         """Take over the routes of a file that nextpnr has written with ``--write``."""
-        module = next(module for module in json.loads(path.read_text())["modules"].values() if module.get("cells"))
-        for name, values in module["netnames"].items():
+        for name, values in self._top(json.loads(path.read_text()))["netnames"].items():
             route = values["attributes"].get("ROUTING", "").strip()
             if route and name in self._module["netnames"]:
                 self._module["netnames"][name].setdefault("attributes", {})["ROUTING"] = route
