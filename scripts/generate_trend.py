@@ -1,6 +1,6 @@
 """Area, clock and speed of presets on boards: `docs/trend.json`, and the tables in docs/boards.md and README.md.
 
-What the cache of syntheses lacks is synthesised, unless ``--cached-only`` is given; then figures of an earlier RTL stay
+What the cache of syntheses lacks is synthesised, unless ``--cached-only`` is given; then figures of an earlier state stay
 and are marked as such.
 """
 
@@ -17,6 +17,7 @@ from systolith.verilog import to_verilog
 from systolith_boards.board_build import board_design
 from systolith_boards.boards import BOARDS
 from systolith_boards.report import SynthesisReport
+from systolith_boards.synthesis import FLOWS
 from systolith_boards.tools import SynthesisError
 from systolith_cli.synth import synthesise_board, synthesise_config
 from systolith_compiler.compiler import compile_graph
@@ -46,12 +47,12 @@ _SAME_CYCLES = {"name": "", "multiplier_style": "generic", "dsp_budget": 0, "dsp
 
 
 def design_hash(board: str, config: AcceleratorConfig, mode: str) -> str:
-    """Tells one state of the RTL from another."""
+    """Tells one state of RTL and flow from another."""
     if mode == "board":
         text = board_design(config, BOARDS[board]).verilog
     else:
         text = to_verilog(Accelerator(config=config), "systolith")
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{FLOWS[BOARDS[board].family]} {text}".encode()).hexdigest()[:12]
 
 
 def figures_of(report: SynthesisReport) -> dict:
@@ -138,11 +139,13 @@ def area_table(entries: list[dict]) -> Figures:
         rows.append([
             *head, f"{entry['lut']:,} ({entry['lut'] / capacity['lut']:.0%})", f"{entry['ff']:,}",
             *(f"{entry[name]} of {capacity[name]}" for name in ("dsp", "bram")),
-            f"{entry['fmax_mhz']:.1f}{'' if entry['current'] else ' (earlier RTL)'}", f"{entry['cpu_seconds'] / 60:.0f} min",
+            f"{entry['fmax_mhz']:.1f}{'' if entry['current'] else ' (earlier)'}", f"{entry['cpu_seconds'] / 60:.0f} min",
             f"{entry['memory_mb']:,} MB"])
     tools = sorted({f"{tool.removeprefix('yowasp-')} {version}" for entry in entries for tool, version in
                     entry.get("tools", {}).items()})
-    return Figures(name="trend", summary=f"Seed {SEED}; {', '.join(tools)}. Time is that of one processor.", rows=rows, header=[
+    summary = (f"Seed {SEED}; {', '.join(tools)}. Time is that of one processor; `earlier` figures are of an earlier state of "
+               "RTL or flow.")
+    return Figures(name="trend", summary=summary, rows=rows, header=[
         "board", "configuration", "", "LUT4", "flip-flops", "multipliers", "block RAM", "MHz", "time", "most memory"])
 
 

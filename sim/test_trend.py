@@ -85,7 +85,7 @@ def test_rates(trend):
 def test_area(trend):
     misfit = entry(trend, misfit="Design does not fit X (y): it needs 9 LUTs, the FPGA has 8")
     fits, small = trend.area_table([entry(trend, current=False), misfit]).rows
-    assert fits[3] == "100 (0%)" and fits[7] == "90.0 (earlier RTL)" and fits[8] == "1 min"
+    assert fits[3] == "100 (0%)" and fits[7] == "90.0 (earlier)" and fits[8] == "1 min"
     assert small[3] == "does not fit: 9 LUTs, the FPGA has 8"
     assert trend.speed_table([misfit]).rows == []
 

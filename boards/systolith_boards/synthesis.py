@@ -22,10 +22,10 @@ from systolith_boards.report import SynthesisReport, hierarchy_rows, render_tabl
 from systolith_boards.toolchains import TOOLCHAINS
 from systolith_boards.tools import YOSYS, SynthesisError, Usage, run_tool
 
-__all__ = ["SynthesisError", "SynthesisReport", "measure_area", "render_table", "synthesise", "cache_folder"]
+__all__ = ["FLOWS", "SynthesisError", "SynthesisReport", "measure_area", "render_table", "synthesise", "cache_folder"]
 
-# Part of the cache's key, to be raised with every change of this package that changes the results of a family.
-_FLOWS = {"ecp5": 14, "gowin": 7, "ice40": 11}
+FLOWS = {"ecp5": 14, "gowin": 7, "ice40": 11}
+"""State of the flow of each family: raised with every change of this package that changes its results."""
 _DESIGN, _WRAPPER, _NETLIST = "design.v", "wrapper.v", "netlist.json"
 _YOSYS_LOG, _NEXTPNR_LOG, _PACKER_LOG = "yosys.log", "nextpnr.log", "packer.log"
 _RESULT, _BITSTREAM = "report.json", "fpga"
@@ -129,7 +129,7 @@ class _Flow:
     def cache_entry(self, seed):
         """Folder of the cache for the result with a seed."""
         fpga = [self.board.name, self.board.part, self.board.platform]  # all that tools and report know of a board
-        parts = [_FLOWS[self.board.family], self.verilog, self.top, fpga, seed, self.frequency_mhz, self.constraints,
+        parts = [FLOWS[self.board.family], self.verilog, self.top, fpga, seed, self.frequency_mhz, self.constraints,
                  self.versions, *(["quick"] if self.quick else [])]
         key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         return cache_folder() / "synthesis" / key

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
 from systolith.block_ram import BlockRam, block_ram
+from systolith.fill_level import FillLevel
 from systolith.head_fifo import HeadFifo
 
 __all__ = ["BlockFifo"]
@@ -71,19 +72,19 @@ class BlockFifo(Component):
         width = Shape.cast(self.shape).width
         m.submodules.ram = ram = block_ram(style=self.style, width=width, depth=self.depth)
         m.submodules.output = output = HeadFifo(shape=self.shape, depth=_OUTPUT_DEPTH - 1)
-        stored = Signal(range(self.depth + 1))
-        credits = Signal(range(_OUTPUT_DEPTH + 1), init=_OUTPUT_DEPTH)
+        m.submodules.stored = stored = FillLevel(depth=self.depth)
+        m.submodules.credits = credits = FillLevel(depth=_OUTPUT_DEPTH, init=_OUTPUT_DEPTH)
         write_index = Signal(ceil_log2(self.depth))
         read_index = Signal(ceil_log2(self.depth))
         write = Signal()
         s0_read = Signal()
-        taken = Signal()
         m.d.comb += [
-            self.i.ready.eq(stored != self.depth),
+            self.i.ready.eq(stored.room),
             write.eq(self.i.valid & self.i.ready),
             # ``stored`` counts a written item a cycle later: never is a word read that is being written.
-            s0_read.eq((stored != 0) & (credits != 0)),
-            ram.w_en.eq(write),
+            s0_read.eq(stored.some & credits.some),
+            # The free word behind the last item may be written at any time.
+            ram.w_en.eq(stored.room),
             ram.w_addr.eq(write_index),
             ram.w_data.eq(self.i.payload),
             ram.r_en.eq(s0_read),
@@ -94,18 +95,16 @@ class BlockFifo(Component):
                 m.d.sync += index.eq(Mux(index == self.depth - 1, 0, index + 1))
         s1_valid = Signal()
         s2_valid = Signal()
-        m.d.sync += [
-            stored.eq(stored + write - s0_read),
-            credits.eq(credits + taken - s0_read),
-            s1_valid.eq(s0_read),
-            s2_valid.eq(s1_valid),
-        ]
+        m.d.sync += [s1_valid.eq(s0_read), s2_valid.eq(s1_valid)]
         m.d.comb += [
+            stored.put.eq(write),
+            stored.take.eq(s0_read),
+            credits.put.eq(self.o.valid & self.o.ready),
+            credits.take.eq(s0_read),
             output.i.valid.eq(s2_valid),
             Value.cast(output.i.payload).eq(ram.r_data),
             self.o.valid.eq(output.o.valid),
             self.o.payload.eq(output.o.payload),
             output.o.ready.eq(self.o.ready),
-            taken.eq(self.o.valid & self.o.ready),
         ]
         return m

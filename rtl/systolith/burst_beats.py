@@ -37,7 +37,7 @@ class BurstBeats(Component):
     o : ``Out(stream.Signature(...))``
         Beats: ``addr``, ``mask``, ``space``; ``last_beat`` of its burst, ``last`` of its command.
     address : ``Out(32)``
-        Memory address of the burst of the beat, or of the one before it while there is none; without ``address`` always 0.
+        Memory address of the burst of the beat; without ``address`` always 0.
     """
 
     latency = 2
@@ -97,26 +97,32 @@ class BurstBeats(Component):
         return m
 
     def _beats(self, m, burst, proceed, over, some):
-        """Go on to the first beat of ``burst``, if there is ``some``, or to the next one of the same burst."""
+        """Go on to the first beat of ``burst``, or to the next one of the same burst.
+
+        The registers follow a burst that is not there too: ``ready`` of the receiver comes late and is all that enables them.
+        Only the address must not, as a run may go on after a pause.
+        """
         beat = self.o.payload
         held = Signal(data.StructLayout({"last_lane": burst.last_lane.shape(), "last": 1}), reset_less=True)
         # Beats behind this one; there is one.
         left, next_last = Signal.like(burst.len, reset_less=True), Signal(reset_less=True)
+        # While there is no beat, its address is that of the next one already.
         next_address = Signal.like(beat.addr)
-        m.d.comb += next_address.eq(beat.addr + self.config.axi_bytes)
+        m.d.comb += next_address.eq(beat.addr + Mux(self.o.valid, self.config.axi_bytes, 0))
 
         def masked(first_lane, end, last_lane):
             return Cat((lane >= first_lane) & (~end | (lane <= last_lane)) for lane in range(self.config.axi_bytes))
 
+        with m.If(proceed):
+            m.d.sync += beat.addr.eq(Mux(over & some & burst.run_first, burst.buffer, next_address))
         with m.If(proceed & ~over):
             m.d.sync += [
-                beat.addr.eq(next_address), beat.mask.eq(masked(0, next_last, held.last_lane)),
+                beat.mask.eq(masked(0, next_last, held.last_lane)),
                 beat.last_beat.eq(next_last), beat.last.eq(next_last & held.last),
                 left.eq(left - 1), next_last.eq(left == 2),
             ]
-        with m.Elif(proceed & some):
+        with m.Elif(proceed):
             m.d.sync += [
-                beat.addr.eq(Mux(burst.run_first, burst.buffer, next_address)),
                 beat.mask.eq(masked(burst.first_lane, burst.single, burst.last_lane)),
                 beat.last_beat.eq(burst.single), beat.last.eq(burst.single & burst.last), beat.space.eq(burst.space),
                 held.last_lane.eq(burst.last_lane), held.last.eq(burst.last),

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import Component, In, Out
 from amaranth.utils import ceil_log2
 
 from systolith.block_ram import block_ram
+from systolith.fill_level import FillLevel
 from systolith.shapes import command_layout
 from systolith_spec.commands import COMMAND_BYTES, Engine
 
@@ -96,15 +97,15 @@ class EngineQueue(Component):
         m.d.comb += header.as_value().eq(assembled)
 
         # Tokens are taken ahead of time, usually while the engine is still busy with earlier commands.
-        inflight = Signal(range(self.inflight_depth + 1))
-        # Registers: `inflight` is not 0; it is 1; it is not full.
-        some, only, room = Signal(), Signal(), Signal(init=1)
+        m.submodules.inflight = inflight = FillLevel(depth=self.inflight_depth)
+        # A register: there is one in flight.
+        only = Signal()
         granted = Signal()
         tokens_there = Signal()
         grant = Signal()
         m.d.comb += [
             tokens_there.eq((header.wait & ~self.available) == 0),
-            grant.eq(complete & ~granted & tokens_there & room),
+            grant.eq(complete & ~granted & tokens_there & inflight.room),
             self.take.eq(grant),
             self.wait.eq(header.wait),
             self.stall_token.eq(complete & ~granted & ~tokens_there),
@@ -115,15 +116,11 @@ class EngineQueue(Component):
             m.d.sync += granted.eq(1)
         with m.If(self.command.valid & self.command.ready):
             m.d.sync += [granted.eq(0), complete.eq(0)]
-        retire = self._bookkeep(m, header, grant, some, only)
+        retire = self._bookkeep(m, header, grant, inflight.some, only)
+        m.d.comb += [inflight.put.eq(grant), inflight.take.eq(retire)]
         with m.If(grant ^ retire):
-            # One adder: plus or minus one.
-            m.d.sync += [
-                inflight.eq(inflight + Cat(Const(1, 1), retire.replicate(len(inflight) - 1))),
-                some.eq(grant | (inflight != 1)), only.eq(inflight == Mux(grant, 0, 2)),
-                room.eq(retire | (inflight != self.inflight_depth - 1)),
-            ]
-        m.d.comb += self.empty.eq(~stored & ~complete & ~some)
+            m.d.sync += only.eq(inflight.level == Mux(grant, 0, 2))
+        m.d.comb += self.empty.eq(~stored & ~complete & ~inflight.some)
         return m
 
     def _store(self, m, assembled, complete):
@@ -132,18 +129,17 @@ class EngineQueue(Component):
         beats = COMMAND_BYTES // self.config.axi_bytes
         depth = self.config.queue_commands * beats
         m.submodules.ram = ram = block_ram(style=self.config.multiplier_style, width=width, depth=depth)
-        stored = Signal(range(depth + 1))
-        # Beats whose read has not been issued; a beat is readable the cycle after it was written.
-        unread = Signal(range(depth + 1))
+        # Beats in it, and those of them whose read has not been issued; a beat is readable the cycle after it was written.
+        m.submodules.stored = stored = FillLevel(depth=depth)
+        m.submodules.unread = unread = FillLevel(depth=depth)
         write_index = Signal(ceil_log2(depth))
         read_index = Signal(ceil_log2(depth))
         write = Signal()
-        # Registers, as they decide upon the next beat of all queues and upon the end of a program.
-        full, some = Signal(), Signal()
         m.d.comb += [
-            self.beats.ready.eq(~full),
+            self.beats.ready.eq(stored.room),
             write.eq(self.beats.valid & self.beats.ready),
-            ram.w_en.eq(write),
+            # The free word behind the last beat may be written at any time: `write` comes late.
+            ram.w_en.eq(stored.room),
             ram.w_addr.eq(write_index),
             ram.w_data.eq(self.beats.payload),
         ]
@@ -153,7 +149,7 @@ class EngineQueue(Component):
         position = Signal(range(beats + 1))
         s0_read = Signal()
         m.d.comb += [
-            s0_read.eq((position != beats) & (unread != 0)),
+            s0_read.eq((position != beats) & unread.some),
             ram.r_en.eq(s0_read),
             ram.r_addr.eq(read_index),
         ]
@@ -162,9 +158,6 @@ class EngineQueue(Component):
                 read_index.eq(Mux(read_index == depth - 1, 0, read_index + 1)),
                 position.eq(position + 1),
             ]
-        # `write` comes late, here and below: it chooses between two sums.
-        m.d.sync += unread.eq(Mux(write, unread + ~s0_read, unread - s0_read))
-
         s1_valid = Signal()
         s2_valid = Signal()
         # One-hot: where the beat that leaves the block RAM belongs.
@@ -178,18 +171,18 @@ class EngineQueue(Component):
             with m.If(place[-1]):
                 m.d.sync += complete.eq(1)
         # The slot of a beat is free once the beat has left the block RAM.
-        m.d.sync += stored.eq(Mux(write, stored + ~s2_valid, stored - s2_valid))
-        with m.If(write ^ s2_valid):
-            m.d.sync += [full.eq(write & (stored == depth - 1)), some.eq(write | (stored != 1))]
+        m.d.comb += [
+            unread.put.eq(write), unread.take.eq(s0_read), stored.put.eq(write), stored.take.eq(s2_valid),
+        ]
         with m.If(self.command.valid & self.command.ready):
             m.d.sync += position.eq(0)
-        return some
+        return stored.some
 
     def _bookkeep(self, m, header, grant, some, only):
         """FIFO of signal mask and layer of the commands between grant and retirement; returns "a command retires"."""
         signal_width, layer_width = _HEADER["signal"].width, _HEADER["layer"].width
         width = signal_width + layer_width
-        m.submodules.inflight = memory = Memory(shape=width, depth=self.inflight_depth, init=[])
+        m.submodules.headers = memory = Memory(shape=width, depth=self.inflight_depth, init=[])
         write_port = memory.write_port()
         read_port = memory.read_port(domain="comb")
         write_index = Signal(range(self.inflight_depth))

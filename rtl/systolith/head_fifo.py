@@ -5,6 +5,8 @@ from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
+from systolith.fill_level import FillLevel
+
 __all__ = ["HeadFifo"]
 
 
@@ -51,29 +53,19 @@ class HeadFifo(Component):
         m = Module()
         m.submodules.memory = memory = Memory(shape=self._shape, depth=self.depth, init=[])
         write_port, read_port = memory.write_port(), memory.read_port(domain="sync")
-        level = Signal(range(self.depth + 1))
-        # Registers: the memory has room; it holds something.
-        room, some = Signal(init=1), Signal()
-        put, take = Signal(), Signal()
+        m.submodules.stored = stored = FillLevel(depth=self.depth)
         m.d.comb += [
-            self.i.ready.eq(room),
-            put.eq(self.i.valid & room),
-            take.eq(some & (~self.o.valid | self.o.ready)),
+            self.i.ready.eq(stored.room),
+            stored.put.eq(self.i.valid & stored.room),
+            stored.take.eq(stored.some & (~self.o.valid | self.o.ready)),
             write_port.data.eq(self.i.payload),
-            write_port.en.eq(put),
-            read_port.en.eq(take),
+            write_port.en.eq(stored.put),
+            read_port.en.eq(stored.take),
             self.o.payload.eq(read_port.data),
         ]
-        for strobe, port in ((put, write_port), (take, read_port)):
+        for strobe, port in ((stored.put, write_port), (stored.take, read_port)):
             with m.If(strobe):
                 m.d.sync += port.addr.eq(Mux(port.addr == self.depth - 1, 0, port.addr + 1))
-        with m.If(put ^ take):
-            # One adder: plus or minus one.
-            m.d.sync += [
-                level.eq(level + Cat(Const(1, 1), take.replicate(len(level) - 1))),
-                some.eq(put | (level != 1)),
-                room.eq(take | (level != self.depth - 1)),
-            ]
         with m.If(~self.o.valid | self.o.ready):
-            m.d.sync += self.o.valid.eq(some)
+            m.d.sync += self.o.valid.eq(stored.some)
         return m

@@ -8,6 +8,7 @@ from systolith.axi import AXI_ID_LOAD, axi_address_layout, axi_read_signature
 from systolith.burst_beats import BurstBeats
 from systolith.burst_splitter import BurstSplitter
 from systolith.dma_errors import DmaErrors
+from systolith.fill_level import FillLevel
 from systolith.head_buffer import HeadBuffer
 from systolith.ports import ActivationWritePort, DmaError, ParameterWritePort, WeightWritePort, activation_claim
 from systolith.shapes import MEMORY_WIDTH, command_layout
@@ -96,19 +97,17 @@ class LoadEngine(Component):
         connect(m, request=request.o, ar=flipped(self.axi.ar))
         burst = splitter.bursts.payload
         # A burst counts until its last beat; the plan alone would forget the one being received.
-        slots = Signal(range(config.outstanding_reads + 1), init=config.outstanding_reads)
-        # Registers: `slots` is not 0; it is less than all.
-        free, under_way = Signal(init=1), Signal()
+        m.submodules.under_way = under_way = FillLevel(depth=config.outstanding_reads)
         issue = splitter.bursts.valid & splitter.bursts.ready
         m.d.comb += [
             walker.base.eq(self.base),
             walker.limit.eq(self.limit),
             walker.abort.eq(self.abort),
             splitter.abort.eq(self.abort),
-            splitter.bursts.ready.eq(free & request.i.ready),
+            splitter.bursts.ready.eq(under_way.room & request.i.ready),
             beats.i.valid.eq(issue),
             beats.i.payload.eq(burst),
-            request.i.valid.eq(splitter.bursts.valid & free),
+            request.i.valid.eq(splitter.bursts.valid & under_way.room),
             request.i.payload.addr.eq(burst.address),
             request.i.payload.len.eq(burst.len),
             request.i.payload.id.eq(AXI_ID_LOAD),
@@ -116,16 +115,12 @@ class LoadEngine(Component):
         received, writes = self._place_beats(m, beats, walker)
         self._write(m, writes)
         complete = Signal()
-        m.d.sync += [complete.eq(received), slots.eq(slots - issue + complete)]
-        with m.If(complete ^ issue):
-            m.d.sync += [free.eq(complete | (slots != 1)), under_way.eq(issue | (slots != config.outstanding_reads - 1))]
-        m.d.comb += self.busy.eq(
-            walker.busy
-            | splitter.bursts.valid
-            | under_way
-            | writes.valid
-            | self.retire
-        )
+        m.d.sync += complete.eq(received)
+        m.d.comb += [
+            under_way.put.eq(issue),
+            under_way.take.eq(complete),
+            self.busy.eq(walker.busy | splitter.bursts.valid | under_way.some | writes.valid | self.retire),
+        ]
         return m
 
     def _place_beats(self, m, beats, walker):

@@ -5,6 +5,8 @@ from amaranth.lib import data, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
+from systolith.fill_level import FillLevel
+
 __all__ = ["ResultQueue"]
 
 
@@ -55,8 +57,12 @@ class ResultQueue(Component):
     def elaborate(self, platform):
         m = Module()
         read_index = Signal(range(self.depth))
-        level = Signal(range(self.depth + 1))  # results
-        put, take = self.result_valid, self.o.valid & self.o.ready
+        m.submodules.results = results = FillLevel(depth=self.depth)
+        m.d.comb += [
+            results.put.eq(self.result_valid),
+            results.take.eq(self.o.valid & self.o.ready),
+            self.o.valid.eq(results.some),
+        ]
         for name, shape in self._shapes.items():
             m.submodules[name] = memory = Memory(shape=shape, depth=self.depth, init=[])
             write_port, read_port = memory.write_port(), memory.read_port(domain="comb")
@@ -71,12 +77,8 @@ class ResultQueue(Component):
                 read_port.addr.eq(read_index),
                 self.o.payload[name].eq(read_port.data),
             ]
-        with m.If(take):
+        with m.If(results.take):
             m.d.sync += read_index.eq(self._next(read_index))
-        with m.If(put & ~take):
-            m.d.sync += [level.eq(level + 1), self.o.valid.eq(1)]
-        with m.Elif(take & ~put):
-            m.d.sync += [level.eq(level - 1), self.o.valid.eq(level != 1)]
         return m
 
     def _next(self, index):

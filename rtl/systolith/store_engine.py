@@ -9,6 +9,7 @@ from systolith.axi import axi_address_layout, axi_write_signature
 from systolith.burst_beats import BurstBeats
 from systolith.burst_splitter import BurstSplitter
 from systolith.dma_errors import DmaErrors
+from systolith.fill_level import FillLevel
 from systolith.head_buffer import HeadBuffer
 from systolith.head_fifo import HeadFifo
 from systolith.ports import ActivationReadPort, DmaError, activation_claim
@@ -128,10 +129,10 @@ class StoreEngine(Component):
         """Read the buffer beat by beat and send what comes back."""
         config = self.config
         step = config.axi_bytes
-        credits = Signal(range(_BEATS_IN_FLIGHT + 1), init=_BEATS_IN_FLIGHT)
+        # From the request of a beat until it has left on the bus.
+        m.submodules.under_way = under_way = FillLevel(depth=_BEATS_IN_FLIGHT)
         beat = plan.o.payload
-        # `some` is a register: there are credits.
-        fire, some = Signal(), Signal(init=1)
+        fire = Signal()
         # A register: the grant of the buffer ends here.
         request = data.StructLayout({"addr": len(beat.addr), "claim": config.activation_banks})
         m.submodules.read = read = HeadBuffer(shape=request, reset_less=False)
@@ -139,8 +140,8 @@ class StoreEngine(Component):
             read.i.payload.addr.eq(beat.addr),
             # None without a request, whose valid need not be looked at then.
             read.i.payload.claim.eq(Mux(read.i.valid, activation_claim(config, beat.addr), 0)),
-            read.i.valid.eq(plan.o.valid & some),
-            plan.o.ready.eq(some & read.i.ready),
+            read.i.valid.eq(plan.o.valid & under_way.room),
+            plan.o.ready.eq(under_way.room & read.i.ready),
             fire.eq(read.i.valid & read.i.ready),
             self.activation.addr.eq(read.o.payload.addr),
             self.activation.claim.eq(read.o.payload.claim),
@@ -148,11 +149,7 @@ class StoreEngine(Component):
             read.o.ready.eq(self.activation.ready),
         ]
         m.d.sync += self.stall_input.eq(self.activation.valid & ~self.activation.ready)
-        m.d.sync += credits.eq(credits - fire + self.beat)
-        with m.If(self.beat):
-            m.d.sync += some.eq(1)
-        with m.Elif(fire):
-            m.d.sync += some.eq(credits != 1)
+        m.d.comb += [under_way.put.eq(fire), under_way.take.eq(self.beat)]
 
         # With their heads in registers: so does what leaves the accelerator.
         m.submodules.strobes = strobes = HeadFifo(

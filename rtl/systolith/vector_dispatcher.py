@@ -4,6 +4,7 @@ from amaranth import *
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out
 
+from systolith.fill_level import FillLevel
 from systolith.group_counter import GroupCounter
 from systolith.shapes import command_layout
 from systolith.vector_constants import SLOT_WIDTH
@@ -89,10 +90,10 @@ class VectorDispatcher(Component):
         # Registers: a PARAMS; one with the softmax bit, or without.
         is_params, is_softmax, is_plain = (
             Signal(name=name, reset_less=True) for name in ("is_params", "is_softmax", "is_plain"))
-        users = [Signal(range(VECTOR_COMMANDS_IN_FLIGHT + 1), name=f"users_{bank}") for bank in range(2)]
         bank = held.vector.bank
-        used = Signal(2)  # registers: there are users
-        bank_used = Array(used)[bank]
+        users = [FillLevel(depth=VECTOR_COMMANDS_IN_FLIGHT) for _ in range(2)]
+        m.submodules.users_0, m.submodules.users_1 = users
+        bank_used = Array(count.some for count in users)[bank]
         # A cycle after a start: by the walk, whose ready comes late, or by a loader.
         s1_walked, s1_loaded = Signal(), Signal()
         s1_started = s1_walked | s1_loaded
@@ -148,13 +149,10 @@ class VectorDispatcher(Component):
             s1_params.eq(is_params), s1_bank.eq(bank), slot.eq(slot + s1_walked),
         ]
         for index, count in enumerate(users):
-            more = s1_started & ~s1_params & (s1_bank == index)
-            fewer = self.vector_done & (self.vector_bank == index)
-            m.d.sync += count.eq(count + more - fewer)
-            with m.If(more):
-                m.d.sync += used[index].eq(1)
-            with m.Elif(fewer):
-                m.d.sync += used[index].eq(count != 1)
+            m.d.comb += [
+                count.put.eq(s1_started & ~s1_params & (s1_bank == index)),
+                count.take.eq(self.vector_done & (self.vector_bank == index)),
+            ]
         self._retire(m, order, kinds, s1_started, s1_params)
         m.d.comb += self.busy.eq(held_valid | others)
         return m
@@ -163,15 +161,9 @@ class VectorDispatcher(Component):
         """Count what is done and not yet reported; report it in the order of the starts."""
         present = []
         for name, pulse, own in (("vector", self.vector_done, ~kinds[0]), ("loader", self.loader_done, kinds[0])):
-            count = Signal(range(VECTOR_COMMANDS_IN_FLIGHT + 1), name=f"{name}_unreported")
-            some = Signal(name=f"{name}_some")
-            report = self.retire & own
-            m.d.sync += count.eq(count + pulse - report)
-            with m.If(pulse):
-                m.d.sync += some.eq(1)
-            with m.Elif(report):
-                m.d.sync += some.eq(count != 1)
-            present.append(some)
+            m.submodules[f"{name}_unreported"] = unreported = FillLevel(depth=VECTOR_COMMANDS_IN_FLIGHT)
+            m.d.comb += [unreported.put.eq(pulse), unreported.take.eq(self.retire & own)]
+            present.append(unreported.some)
         m.d.comb += self.retire.eq(order[0] & Mux(kinds[0], present[1], present[0]))
         # A start goes to all free places: to the first of them, the others do not count.
         left, left_kinds = Mux(self.retire, order[1:], order), Mux(self.retire, kinds[1:], kinds)

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
 from systolith.accumulator_buffer import AccumulatorReadPort
+from systolith.fill_level import FillLevel
 from systolith.head_buffer import HeadBuffer
 from systolith.head_fifo import HeadFifo
 from systolith.parameter_loader import ParameterLoader
@@ -139,7 +140,6 @@ class VectorEngine(Component):
     def _read(self, m, accesses, pipeline, softmax, results):
         """Issue reads while there is room for their results; pair the responses with their elements."""
         config = self.config
-        depth = self.result_depth
         # With its head in a register: what arrives selects in all lanes at once.
         m.submodules.elements = elements = HeadFifo(shape=element_layout(config), depth=_READS)
         issue = accesses.payload.issue
@@ -149,9 +149,9 @@ class VectorEngine(Component):
             shape=data.StructLayout({
                 "source": 1, "addr": len(accesses.payload.addr), "claim": config.activation_banks}), reset_less=False
         )
-        credits = Signal(range(depth + 1), init=depth)
-        # Registers: there are credits; `elements`, with what is issued, has room; it is not empty.
-        some, room, reading = Signal(init=1), Signal(init=1), Signal()
+        # Results from the first read of an element until they are taken; reads from issue to arrival.
+        m.submodules.unwritten = unwritten = FillLevel(depth=self.result_depth)
+        m.submodules.reads = reads = FillLevel(depth=_READS)
         # A cycle late, which the depth of the queue leaves time for.
         returned, drained = Signal(), Signal()
         last_source = Signal(reset_less=True)
@@ -161,15 +161,15 @@ class VectorEngine(Component):
         issued_element = Signal(element_layout(config), reset_less=True)
         issued_destination = Signal(destination_layout(config), reset_less=True)
 
-        switching = (source != last_source) & (reading | pipeline.active)
+        switching = (source != last_source) & (reads.some | pipeline.active)
         fenced = issue.fence & ~drained
         # Without `valid`, which the walk looks at anyway.
-        allowed = room & ~(element.first & ~some) & ~switching & ~fenced
+        allowed = reads.room & ~(element.first & ~unwritten.room) & ~switching & ~fenced
         fire = accesses.valid & allowed & request.i.ready
         # Everything before the next element has been written, and none leaves now.
         m.d.sync += [
             returned.eq(results.o.valid & results.o.ready),
-            drained.eq((credits == depth) & ~self.activation_write.valid & ~fire),
+            drained.eq(~unwritten.some & ~self.activation_write.valid & ~fire),
         ]
         m.d.comb += [
             request.i.valid.eq(accesses.valid & allowed),
@@ -204,20 +204,12 @@ class VectorEngine(Component):
             issued_element.eq(element),
             issued_destination.eq(issue.destination),
         ]
-        m.d.sync += credits.eq(credits + returned - (fire & element.first))
-        with m.If(returned):
-            m.d.sync += some.eq(1)
-        with m.Elif(fire & element.first):
-            m.d.sync += some.eq(credits != 1)
-        # Reads from issue to arrival; one adder: plus or minus one.
-        under_way = Signal(range(_READS + 1))
-        arrived = elements.o.valid & elements.o.ready
-        with m.If(fire ^ arrived):
-            m.d.sync += [
-                under_way.eq(under_way + Cat(Const(1, 1), arrived.replicate(len(under_way) - 1))),
-                reading.eq(fire | (under_way != 1)),
-                room.eq(arrived | (under_way != _READS - 1)),
-            ]
+        m.d.comb += [
+            unwritten.put.eq(fire & element.first),
+            unwritten.take.eq(returned),
+            reads.put.eq(fire),
+            reads.take.eq(elements.o.valid & elements.o.ready),
+        ]
         with m.If(fire):
             m.d.sync += last_source.eq(source)
 

@@ -261,7 +261,7 @@ PROOFS = [
                         replacement="available.eq(give | count.any())")),
     Proof(name="engine_queue", module="engine_queue", build=_queue,
           claim="each command takes its tokens once, before it is offered, and gives its own when it retires",
-          mutant=Mutant(module="engine_queue", text="~granted & tokens_there & room", replacement="~granted & room")),
+          mutant=Mutant(module="engine_queue", text="& tokens_there & inflight.room", replacement="& inflight.room")),
     Proof(name="engine_queue_data", module="engine_queue", build=_queue_data, bound=20, slow=True, limit=300,
           claim="commands leave unchanged and in order",
           mutant=Mutant(module="engine_queue", text="self.beats.ready.eq(~full)", replacement="self.beats.ready.eq(1)")),
