@@ -284,16 +284,17 @@ class ActivationFeeder(Component):
         if not config.depthwise_streams:
             return Const(1)
         cycles = column_settle(config, read_latency=self._read_latency + self._extra_delay)
+        # `left` of the latest read in column mode is 0, and there was none a cycle ago.
         left, settled = Signal(range(cycles)), Signal(init=1)
-        # A cycle late; meanwhile nothing is settled.
         s1_column, s1_line = Signal(), Signal.like(context.line, reset_less=True)
         m.d.sync += [
             self.urgent.eq(access.valid & context.column), s1_column.eq(accepted & context.column), s1_line.eq(context.line)]
         with m.If(s1_column):
-            m.d.sync += [left.eq(cycles - 1), settled.eq(0), self.line_offset.eq(s1_line)]
-        with m.Elif(~settled):
-            m.d.sync += [left.eq(left - 1), settled.eq(left == 1)]
-        return ~context.column | (self.urgent & (~context.settle | (settled & ~s1_column)))
+            m.d.sync += [left.eq(cycles - 1), self.line_offset.eq(s1_line)]
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        m.d.sync += settled.eq(~s1_column & (left <= 1) & ~(accepted & context.column))
+        return ~context.column | (self.urgent & (~context.settle | settled))
 
     def _respond(self, m, access, accepted):
         """Bring what accompanies a read together with its data and fill in the padding."""

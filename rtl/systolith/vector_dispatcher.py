@@ -99,7 +99,7 @@ class VectorDispatcher(Component):
         s1_started = s1_walked | s1_loaded
         slot = Signal(SLOT_WIDTH)
         others = s1_started | order[0]
-        # Banks that the running loader keeps others from; that of softmax runs alone.
+        # Banks that a running loader keeps others from; that of softmax runs alone.
         locked, loading = Signal(2), Signal()
 
         m.d.comb += [
@@ -117,7 +117,7 @@ class VectorDispatcher(Component):
                 & ~is_params
                 & groups.done
                 & room
-                & ~Array(locked)[bank]
+                & ~(loading & Array(locked)[bank])
             ),
             self.loader_command.eq(held.params),
             # What the walk took was no PARAMS.
@@ -135,12 +135,12 @@ class VectorDispatcher(Component):
             params = self.command.payload.vector.opcode == Opcode.PARAMS
             softmax = self.command.payload.params.softmax if self.config.softmax else Const(0)
             m.d.sync += [is_params.eq(params), is_softmax.eq(params & softmax), is_plain.eq(params & ~softmax)]
-        with m.If(self.softmax_start):
-            m.d.sync += [loading.eq(1), locked.eq(0b11)]
-        with m.Elif(self.loader_start):
-            m.d.sync += [loading.eq(1), locked.eq(Mux(bank, 0b10, 0b01))]
+        with m.If(self.softmax_start | self.loader_start):
+            m.d.sync += loading.eq(1)
         with m.Elif(self.loader_done):
-            m.d.sync += [loading.eq(0), locked.eq(0)]
+            m.d.sync += loading.eq(0)
+        with m.If(~loading):
+            m.d.sync += locked.eq(Mux(is_softmax, 0b11, Mux(bank, 0b10, 0b01)))
 
         # The books are kept a cycle late, which no one sees: starts are two cycles apart.
         s1_params, s1_bank = Signal(), Signal()

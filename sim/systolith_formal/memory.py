@@ -279,7 +279,7 @@ PROOFS = [
           mutant=Mutant(module="transfer_walker", text="unfit.eq(empty |", replacement="unfit.eq(")),
     Proof(name="load_engine", module="load_engine", build=_load, bound=14, reset=False, slow=True, limit=300,
           claim="AXI4 reads: requests stay, no burst crosses 4 KiB, no more in flight than configured, all beats taken",
-          mutant=Mutant(module="load_engine", text="free & request.i.ready", replacement="request.i.ready")),
+          mutant=Mutant(module="load_engine", text="under_way.room & request.i.ready", replacement="request.i.ready")),
     Proof(name="store_engine", module="store_engine", build=_store, bound=16, reset=False, slow=True, limit=300,
           claim="AXI4 writes: as reads; WLAST with the last beat, one response a burst, no byte outside the range",
           mutant=Mutant(module="store_engine", text="Cat(beat.mask, beat.last_beat)", replacement="Cat(beat.mask, 1)")),
