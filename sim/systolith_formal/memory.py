@@ -282,7 +282,7 @@ PROOFS = [
           mutant=Mutant(module="load_engine", text="under_way.room & request.i.ready", replacement="request.i.ready")),
     Proof(name="store_engine", module="store_engine", build=_store, bound=16, reset=False, slow=True, limit=300,
           claim="AXI4 writes: as reads; WLAST with the last beat, one response a burst, no byte outside the range",
-          mutant=Mutant(module="store_engine", text="Cat(beat.mask, beat.last_beat)", replacement="Cat(beat.mask, 1)")),
+          mutant=Mutant(module="store_engine", text="payload.last.eq(beat.last_beat)", replacement="payload.last.eq(1)")),
     Proof(name="command_fetcher", module="command_fetcher", build=_fetcher, bound=11, reset=False, slow=True, limit=300,
           claim="AXI4 reads: requests stay, inside the limit and 4 KiB, only with room; beats stay until taken",
           mutant=Mutant(module="command_fetcher", text="s0_some.eq(remaining > 0)", replacement="s0_some.eq(remaining >= 0)")),

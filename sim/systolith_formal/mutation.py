@@ -29,6 +29,20 @@ class Mutant:
     text: str
     replacement: str
 
+    def source(self):
+        """Source of the module as it is, which must have the text.
+
+        Raises
+        ------
+        ValueError
+            If the text does not occur exactly once.
+        """
+        source = inspect.getsource(importlib.import_module(f"systolith.{self.module}"))
+        if source.count(self.text) != 1:
+            raise ValueError(f"Text of a mutant must occur once in {self.module}, not {source.count(self.text)} times: "
+                             f"{self.text!r}")
+        return source
+
 
 @contextmanager
 def mutated(mutant):
@@ -47,10 +61,7 @@ def mutated(mutant):
     for found in pkgutil.walk_packages(systolith.__path__, "systolith."):
         importlib.import_module(found.name)
     original = importlib.import_module(f"systolith.{mutant.module}")
-    source = inspect.getsource(original)
-    if source.count(mutant.text) != 1:
-        raise ValueError(f"Text of a mutant must occur once in {mutant.module}, not {source.count(mutant.text)} times: "
-                         f"{mutant.text!r}")
+    source = mutant.source()
     broken = types.ModuleType(original.__name__)
     broken.__file__ = original.__file__
     exec(compile(source.replace(mutant.text, mutant.replacement), original.__file__, "exec"), broken.__dict__)

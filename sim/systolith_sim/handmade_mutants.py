@@ -8,7 +8,7 @@ __all__ = ["HANDMADE"]
 
 HANDMADE: dict[str, tuple[str, str]] = {
     "accelerator": ("component.base.eq(processor.base)", "component.base.eq(processor.base + 4096)"),
-    "accumulator_buffer": ("Mux(s3_half, 0b10, 0b01)", "Mux(s3_half, 0b01, 0b10)"),
+    "accumulator_buffer": ("Mux(s3_half, words[1], words[0])", "Mux(s3_half, words[0], words[1])"),
     "activation_buffer": ("port.claim & ~blocked", "port.claim"),
     "activation_feeder": ("first_of_block & ~fields.accumulate", "first_of_block"),
     "aligned_array": ("array.swap.eq(self.swap)", "array.swap.eq(self.load)"),
@@ -17,7 +17,7 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "block_fifo": ("stored.some & credits.some", "stored.some"),
     "block_ram": ("m.d.comb += self.r_data.eq(s1_data)", "m.d.comb += self.r_data.eq(read_port.data)"),
     "burst_beats": ("over & some & burst.run_first", "over & some"),
-    "burst_splitter": ("run.end[chunk_log2:] == 0", "run.end[chunk_log2:] != 0"),
+    "burst_splitter": ("last_burst.eq(run.end[chunk_log2:] == 0)", "last_burst.eq(run.end[chunk_log2:] != 0)"),
     "column_selector": ("self.take & self.last_column", "self.take"),
     "command_fetcher": ("room - s1_reserved + s1_used", "room - s1_reserved"),
     "command_processor": ("done & registers.value_interrupt[0]", "done | registers.value_interrupt[0]"),
@@ -51,7 +51,7 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "shapes": ("signed(field.width) if field.signed else unsigned(field.width)", "unsigned(field.width)"),
     "skew": ("self._count - 1 - index if self._reverse else index", "index"),
     "skid_buffer": ("Mux(full, kept, self.i.payload)", "self.i.payload"),
-    "softmax_loader": ("value > maximum", "value < maximum"),
+    "softmax_loader": ("(maximum - value)[-1]", "(value - maximum)[-1]"),
     "store_engine": ("free & request.i.ready", "request.i.ready"),
     "stream_buffer": ("Mux(read_slot, slots[1], slots[0])", "slots[0]"),
     "systolic_array": ("m.d.sync += below.eq(column)", "m.d.comb += below.eq(column)"),
