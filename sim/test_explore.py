@@ -226,6 +226,15 @@ def test_nothing_fits(tmp_path, monkeypatch):
     result = invoke("explore", DEMO, "--budget", 4, "--no-confirm", "--jobs", 1, "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert "Nothing fits ulx3s-85f" in result.stderr and "may use 90" in result.stderr
+    assert "serial" not in result.stderr
+
+
+def test_nothing_fits_where_control_is_serial(tmp_path):
+    result = invoke("explore", DEMO, "--board", "icebreaker", "--budget", 2, "--no-confirm", "--jobs", 1, "--out", tmp_path)
+    message = " ".join(result.stderr.replace("│", " ").split())
+    assert result.exit_code == 2
+    assert "serial control are not searched: the board's preset, icebreaker, is one" in message
+    assert "serial control are not searched" in (tmp_path / "report.md").read_text()
 
 
 def fake_confirmation(fps_by_name, exact=True):

@@ -66,7 +66,7 @@ def explore(
     """
     from systolith_explore.area_model import area_model
     from systolith_explore.confirm import confirm_best
-    from systolith_explore.presentation import explain_winner, exploration_sections
+    from systolith_explore.presentation import explain_winner, exploration_sections, nothing_fits
     from systolith_explore.search import OBJECTIVES
     from systolith_explore.search import explore as search
     from systolith_explore.synthesis_time import synthesis_time
@@ -105,5 +105,4 @@ def explore(
         "finalists": [entry.to_json() for entry in found.finalists], "presets": [entry.to_json() for entry in found.presets],
         "pareto": [entry.to_json() for entry in found.pareto], "operator_mix": mix, "steps": steps, "confirmed": confirmed})
     if found.winner is None:
-        raise UserError(f"Nothing fits {board}: the smallest that was judged {found.least.misfit}; {out / 'report.html'} lists "
-                        "its parts")
+        raise UserError(f"{nothing_fits(found)} {out / 'report.html'} lists its parts")

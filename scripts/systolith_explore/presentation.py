@@ -9,8 +9,10 @@ from systolith_explore.synthesis_time import synthesis_time
 from systolith_report.page import Figure, Section, Table
 from systolith_report.svg import Drawing, ticks
 from systolith_spec.config import AcceleratorConfig
+from systolith_spec.presets import preset
 
-__all__ = ["candidate_rows", "describe", "explain_winner", "exploration_sections", "pareto_chart", "predicted_only"]
+__all__ = ["candidate_rows", "describe", "explain_winner", "exploration_sections", "nothing_fits", "pareto_chart",
+           "predicted_only"]
 
 _WIDTH = 960
 _BLUE, _AMBER, _GREY = "#3f6fa8", "#c98a1b", "#cfd6dc"
@@ -128,6 +130,15 @@ def _confirmed_row(name: str, entry: dict) -> list[str]:
             f"{entry['clock_mhz']:.1f}", f"{entry['fps']:,.1f}"]
 
 
+def nothing_fits(exploration: Exploration) -> str:
+    """Why there is no winner, and what there is instead."""
+    board, least = exploration.board, exploration.least
+    own = preset(board.preset)
+    instead = "" if own.control == "parallel" else (
+        f" Designs with serial control are not searched: the board's preset, {own.name}, is one.")
+    return f"Nothing fits {board.name}.{instead} The smallest that was judged, {least.config.name}, {least.misfit}."
+
+
 def exploration_sections(exploration: Exploration, mix: list[dict], steps: list[dict], confirmed: dict) -> list[Section]:
     """Sections of the pages."""
     goals = {"fps": "the most inferences a second (geometric mean of the networks)",
@@ -139,7 +150,7 @@ def exploration_sections(exploration: Exploration, mix: list[dict], steps: list[
                                   f"{clock_model().error:.0%} of the measured designs."])
     if exploration.winner is None:
         least = exploration.least
-        first.blocks.append(f"Nothing fits. The smallest that was judged, {least.config.name}, {least.misfit}. It consists of:")
+        first.blocks.append(f"{nothing_fits(exploration)} It consists of:")
         first.blocks.append(Table(["part", "LUT4", "flip-flops", "DSP", "block RAM"], [
             [part, *(f"{sizes[resource]:,.0f}" for resource in RESOURCES)]
             for part, sizes in area_model().predict(least.config).parts.items()]))
