@@ -139,7 +139,7 @@ def area_table(entries: list[dict]) -> Figures:
         rows.append([
             *head, f"{entry['lut']:,} ({entry['lut'] / capacity['lut']:.0%})", f"{entry['ff']:,}",
             *(f"{entry[name]} of {capacity[name]}" for name in ("dsp", "bram")),
-            f"{entry['fmax_mhz']:.1f}{'' if entry['current'] else ' (earlier)'}", f"{entry['cpu_seconds'] / 60:.0f} min",
+            _mhz_of(entry), f"{entry['cpu_seconds'] / 60:.0f} min",
             f"{entry['memory_mb']:,} MB"])
     tools = sorted({f"{tool.removeprefix('yowasp-')} {version}" for entry in entries for tool, version in
                     entry.get("tools", {}).items()})
@@ -147,6 +147,32 @@ def area_table(entries: list[dict]) -> Figures:
                "RTL or flow.")
     return Figures(name="trend", summary=summary, rows=rows, header=[
         "board", "configuration", "", "LUT4", "flip-flops", "multipliers", "block RAM", "MHz", "time", "most memory"])
+
+
+def preset_table(entries: list[dict]) -> Figures:
+    """What the presets are, and what they take, for README.md."""
+    rows = []
+    for entry in entries:
+        if entry["misfit"]:
+            continue
+        config = preset(entry["config"])
+        rows.append([
+            f"`{config.name}`", f"{config.rows} x {config.cols}",
+            f"{config.activation_bytes // 1024} KiB, {config.weight_bytes // 1024} KiB", f"{config.axi_data_width} bits",
+            _build_of(entry), f"{entry['lut']:,}", f"{entry['ff']:,}", f"{entry['dsp']}", f"{entry['bram']}", _mhz_of(entry)])
+    return Figures(
+        name="presets", rows=rows, summary="Resources and clock: `make trend`, more of it in docs/boards.md.", header=[
+            "preset", "array", "activation, weight buffer", "AXI", "built", "LUT4", "flip-flops", "DSP", "block RAM", "MHz"])
+
+
+def _build_of(entry: dict) -> str:
+    """What a row was built as."""
+    return f"`{entry['board']}`, {'bitstream' if entry['mode'] == 'board' else 'out of context'}"
+
+
+def _mhz_of(entry: dict) -> str:
+    """The clock reached, and whether with today's RTL and flow."""
+    return f"{entry['fmax_mhz']:.1f}{'' if entry['current'] else ' (earlier)'}"
 
 
 def speed_table(entries: list[dict]) -> Figures:
@@ -175,6 +201,7 @@ def speed_table(entries: list[dict]) -> Figures:
 def publish_tables(entries: list[dict]) -> None:
     """Write the tables into their pages."""
     publish(area_table(entries), page=ROOT / "docs" / "boards.md")
+    publish(preset_table(entries), page=ROOT / "README.md")
     publish(speed_table(entries), page=ROOT / "README.md")
 
 

@@ -45,6 +45,7 @@ def entry(trend, **changes):
 
 def test_pages_show_the_file(trend, entries):
     assert block(trend.area_table(entries)) in (ROOT / "docs" / "boards.md").read_text()
+    assert block(trend.preset_table(entries)) in (ROOT / "README.md").read_text()
     assert block(trend.speed_table(entries)) in (ROOT / "README.md").read_text()
 
 
@@ -87,7 +88,13 @@ def test_area(trend):
     fits, small = trend.area_table([entry(trend, current=False), misfit]).rows
     assert fits[3] == "100 (0%)" and fits[7] == "90.0 (earlier)" and fits[8] == "1 min"
     assert small[3] == "does not fit: 9 LUTs, the FPGA has 8"
-    assert trend.speed_table([misfit]).rows == []
+    assert trend.speed_table([misfit]).rows == [] and trend.preset_table([misfit]).rows == []
+
+
+def test_presets(trend):
+    row, = trend.preset_table([entry(trend, config="small-8x8", mode="out-of-context", current=False)]).rows
+    assert row[:4] == ["`small-8x8`", "8 x 8", "64 KiB, 32 KiB", "64 bits"]
+    assert row[4].endswith("out of context") and row[5] == "100" and row[-1] == "90.0 (earlier)"
 
 
 def test_only_what_has_changed_is_built(trend, monkeypatch):
