@@ -113,7 +113,7 @@ def _leds(*numbers):
 _ALL = (
     Board(
         name="ulx3s-85f", title="Radiona ULX3S 85F", family="ecp5", device="LFE5U-85F", package="CABGA381", speed="6",
-        preset="ulx3s-85f", clock_mhz=25.0, target_mhz=80.0, main_memory=192 * _KIB,
+        preset="ulx3s-85f", clock_mhz=25.0, target_mhz=110.0, main_memory=192 * _KIB,
         memory="192 KiB block RAM (32 MiB SDRAM, 16 bit: not used)",
         platform="amaranth_boards.ulx3s:ULX3S_85F_Platform", lights=_leds(0, 1, 2, 3)),
     Board(
@@ -131,12 +131,12 @@ _ALL = (
         lights={"heartbeat": ("led_g", 0), "error": ("led_r", 0)}),
     Board(
         name="tang-nano-9k", title="Sipeed Tang Nano 9K", family="gowin", device="GW1NR-LV9", package="QN88P", speed="C6/I5",
-        preset="tang-nano-9k", clock_mhz=27.0, target_mhz=54.0, main_memory=16 * _KIB,
+        preset="tang-nano-9k", clock_mhz=27.0, target_mhz=81.0, main_memory=16 * _KIB,
         memory="16 KiB block RAM (8 MiB PSRAM: not used)",
         platform="amaranth_boards.tang_nano_9k:TangNano9kPlatform", lights=_leds(0, 1, 2, 3)),
     Board(
         name="tang-primer-20k", title="Sipeed Tang Primer 20K with its dock", family="gowin", device="GW2A-LV18",
-        package="PG256", speed="C8/I7", preset="tang-primer-20k", clock_mhz=27.0, target_mhz=81.0, main_memory=40 * _KIB,
+        package="PG256", speed="C8/I7", preset="tang-primer-20k", clock_mhz=27.0, target_mhz=99.0, main_memory=40 * _KIB,
         memory="40 KiB block RAM (128 MiB DDR3: not used)",
         platform="amaranth_boards.tang_primer_20k:TangPrimer20kDockPlatform", lights=_leds(0, 1, 2, 3)),
 )
