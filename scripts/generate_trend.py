@@ -20,12 +20,9 @@ from systolith_boards.report import SynthesisReport
 from systolith_boards.synthesis import FLOWS
 from systolith_boards.tools import SynthesisError
 from systolith_cli.synth import synthesise_board, synthesise_config
-from systolith_compiler.compiler import compile_graph
-from systolith_compiler.graph import UnsupportedError
-from systolith_compiler.tflite_reader import read_tflite
+from systolith_explore.evaluation import evaluate
 from systolith_sim.figures import Figures, publish
 from systolith_sim.models import model_path
-from systolith_sim.prediction import predict_image
 from systolith_spec.config import AcceleratorConfig
 from systolith_spec.presets import preset
 
@@ -82,18 +79,9 @@ def build(board: str, config: AcceleratorConfig, mode: str, cached_only: bool) -
 
 def speed(config: AcceleratorConfig) -> dict[str, dict[str, int]]:
     """Predicted cycles, and bytes of main memory, of each network whose file is present and that the buffers allow."""
-    result = {}
-    for name in NETWORKS:
-        path = model_path(name)
-        if path is None:
-            continue
-        try:
-            image = compile_graph(read_tflite(path), config)
-        except UnsupportedError:  # too small a buffer for a single pixel
-            continue
-        else:
-            result[name] = {"cycles": sum(run.total for run in predict_image(image)), "bytes": image.memory.size}
-    return result
+    present = [str(path) for path in map(model_path, NETWORKS) if path is not None]
+    return {found.model: {"cycles": found.cycles, "bytes": found.memory_bytes}
+            for found in evaluate(config, tuple(present), search=True) if found.cycles is not None}
 
 
 def measure(before: list[dict], cached_only: bool, only: str | None = None) -> Iterable[dict]:
