@@ -322,16 +322,6 @@ def test_the_latest_wire_gets_the_fastest_input(tmp_path):
     assert sorted(TimingModel(design, netlist.sdf(tmp_path)).analyse()[1]) == pytest.approx(sorted(expected))
 
 
-def test_inputs_stay_without_an_assignment(tmp_path):
-    netlist = Netlist().flipflop("end", 3, 4, 0, M="lut").lut("lut", 3, 3, 0, **{pin: f"n{pin}" for pin in "ABC"})
-    for pin in "ABC":
-        netlist.flipflop(f"n{pin}", 5, 3, 0, M="x")
-    design, original = netlist.read(tmp_path), netlist.read(tmp_path)
-    LutPins(design, TimingModel(design, netlist.sdf(tmp_path))).write()
-    lut = design.index["lut"]
-    assert [design.net(lut, pin) for pin in "ABC"] == [original.net(lut, pin) for pin in "ABC"]
-
-
 def test_a_crowded_chip(tmp_path):
     """LUTs in use, of those in columns and rows with logic."""
     netlist = Netlist()
