@@ -118,8 +118,7 @@ def area_table(entries: list[dict]) -> Figures:
     rows = []
     for entry in entries:
         capacity = BOARDS[entry["board"]].capacity
-        kind = "bitstream" if entry["mode"] == "board" else "out of context"
-        head = [f"`{entry['board']}`", f"`{entry['config']}`", kind]
+        head = [f"`{entry['board']}`", f"`{entry['config']}`", _kind_of(entry)]
         if entry["misfit"]:
             needs = entry["misfit"].partition("it needs ")[2]
             rows.append([*head, f"does not fit: {needs}", *[""] * 6])
@@ -147,15 +146,16 @@ def preset_table(entries: list[dict]) -> Figures:
         rows.append([
             f"`{config.name}`", f"{config.rows} x {config.cols}",
             f"{config.activation_bytes // 1024} KiB, {config.weight_bytes // 1024} KiB", f"{config.axi_data_width} bits",
-            _build_of(entry), f"{entry['lut']:,}", f"{entry['ff']:,}", f"{entry['dsp']}", f"{entry['bram']}", _mhz_of(entry)])
+            f"`{entry['board']}`, {_kind_of(entry)}", f"{entry['lut']:,}", f"{entry['ff']:,}",
+            f"{entry['dsp']}", f"{entry['bram']}", _mhz_of(entry)])
     return Figures(
         name="presets", rows=rows, summary="Resources and clock: `make trend`, more of it in docs/boards.md.", header=[
             "preset", "array", "activation, weight buffer", "AXI", "built", "LUT4", "flip-flops", "DSP", "block RAM", "MHz"])
 
 
-def _build_of(entry: dict) -> str:
-    """What a row was built as."""
-    return f"`{entry['board']}`, {'bitstream' if entry['mode'] == 'board' else 'out of context'}"
+def _kind_of(entry: dict) -> str:
+    """What was built."""
+    return "bitstream" if entry["mode"] == "board" else "out of context"
 
 
 def _mhz_of(entry: dict) -> str:
@@ -178,8 +178,7 @@ def speed_table(entries: list[dict]) -> Figures:
                 continue
             star = "*" if entry["mode"] == "board" and network["bytes"] > memory else ""
             cells.append(f"{clock_mhz(entry) * 1e6 / network['cycles']:,.0f}{star}")
-        kind = "bitstream" if entry["mode"] == "board" else "out of context"
-        rows.append([f"`{entry['board']}`", f"`{entry['config']}`", kind, f"{clock_mhz(entry):.1f}", *cells])
+        rows.append([f"`{entry['board']}`", f"`{entry['config']}`", _kind_of(entry), f"{clock_mhz(entry):.1f}", *cells])
     return Figures(
         name="speed", rows=rows, header=["board", "configuration", "", "MHz", *NETWORKS.values()],
         summary="Inferences per second: clock / predicted cycles (`make trend`; area and seed in docs/boards.md). A * marks "
