@@ -105,14 +105,15 @@ class AccumulatorBuffer(Component):
 
         # Cycle 0: address. Cycles 1 and 2: read. Cycle 3: half. Cycle 4: add.
         s3_overwrite = delay(m, update.overwrite, 3, name="overwrite")
-        s4_entry = delay(m, update.entry, 4, name="entry")
-        s4_valid = delay(m, self.updates.valid, 4, name="valid", reset_less=False)
+        s5_entry = delay(m, update.entry, 5, name="entry")
+        write = Mux(self.updates.valid, Cat(~update.entry[-1], update.entry[-1]), 0)
+        s4_write = delay(m, write, 4, name="write", reset_less=False)
+        # The ways to the block RAMs are long: these registers have no logic before them, not even a reset.
+        s5_write = Signal(2, reset_less=True)
+        m.d.sync += s5_write.eq(s4_write)
         words = []
         s4_word = Signal(32 * cols, reset_less=True)
         s5_sums = Signal(32 * cols, reset_less=True)
-        s5_entry = Signal.like(update.entry, reset_less=True)
-        s5_write = Signal(2)
-        m.d.sync += [s5_entry.eq(s4_entry), s5_write.eq(Mux(s4_valid, Mux(s4_entry[-1], 0b10, 0b01), 0))]
         for half in range(2):
             m.submodules[f"half_{half}"] = ram = block_ram(
                 style=self.config.multiplier_style, width=32 * cols, depth=self.config.accumulator_depth)
