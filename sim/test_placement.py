@@ -322,6 +322,28 @@ def test_the_latest_wire_gets_the_fastest_input(tmp_path):
     assert sorted(TimingModel(design, netlist.sdf(tmp_path)).analyse()[1]) == pytest.approx(sorted(expected))
 
 
+def test_inputs_stay_without_an_assignment(tmp_path):
+    netlist = Netlist().flipflop("end", 3, 4, 0, M="lut").lut("lut", 3, 3, 0, **{pin: f"n{pin}" for pin in "ABC"})
+    for pin in "ABC":
+        netlist.flipflop(f"n{pin}", 5, 3, 0, M="x")
+    design, original = netlist.read(tmp_path), netlist.read(tmp_path)
+    LutPins(design, TimingModel(design, netlist.sdf(tmp_path))).write()
+    lut = design.index["lut"]
+    assert [design.net(lut, pin) for pin in "ABC"] == [original.net(lut, pin) for pin in "ABC"]
+
+
+def test_delays_by_distance_alone(tmp_path):
+    """Wires of the same length from flip-flops and LUTs to the inputs of a LUT."""
+    netlist = Netlist().flipflop("end", 3, 4, 0, M="lut").lut("lut", 3, 3, 0, **{pin: f"n{pin}" for pin in "ABC"})
+    for pin, put in zip("ABC", (netlist.flipflop, netlist.flipflop, netlist.lut)):
+        put(f"n{pin}", 5, 3, 0 if pin == "A" else 1 if pin == "B" else 2, **{"D" if pin == "C" else "M": "x"})
+    design = netlist.read(tmp_path)
+    lut, cells = design.index["lut"], netlist.sdf(tmp_path)
+    plain, by_pins = (TimingModel(design, cells, by_pins=choice) for choice in (False, True))
+    delays = [[model.wire_delays()[model.wire[lut, pin]] for pin in "ABC"] for model in (plain, by_pins)]
+    assert len(set(delays[0])) == 1 and len(set(delays[1])) == 3
+
+
 def test_a_crowded_chip(tmp_path):
     """LUTs in use, of those in columns and rows with logic."""
     netlist = Netlist()

@@ -33,6 +33,8 @@ class LutPins:
         self._nothing = len(model.drivers)
         self._wires = np.array([[model.wire.get((cell, pin), self._nothing) for pin in LUT_PINS] for cell in self._luts],
                                dtype=np.int64).reshape(-1, len(LUT_PINS))
+        # For each of the fastest inputs, the input whose wire it gets: first its own.
+        self._order = np.tile([list(LUT_PINS).index(pin) for pin in _FASTEST_FIRST], (len(self._luts), 1))
         self._delays = model.scale * np.array([LUT_PINS[pin] for pin in _FASTEST_FIRST])
 
     def assign(self, slack: np.ndarray) -> None:
@@ -53,7 +55,7 @@ class LutPins:
         self._order = order
 
     def write(self) -> None:
-        """Put the last assignment into the design. The model is not of use afterwards."""
+        """Put the last assignment, if there was one, into the design. The model is not of use afterwards."""
         names = list(LUT_PINS)
         for cell, order in zip(self._luts, self._order.tolist()):
             self._design.exchange_pins(cell, {new: names[old] for new, old in zip(_FASTEST_FIRST, order)})

@@ -29,7 +29,9 @@ _FIRST_POWER, _LAST_POWER = 1.0, 8.0
 # gets so close then that routing does not come to an end.
 _BRANCHES, _CROWDED = 4.0, 0.45
 _CRITICAL = 0.8  # of the longest path: wires on such paths show where to move
-_ORDERINGS = 2  # of the inputs of LUTs in a pass: what is critical changes with them
+# Of the inputs of LUTs in a pass: what is critical changes with them. None where the chip is crowded: there all would like
+# the same input, and routing takes several times as long.
+_ORDERINGS = 2
 _RESERVE = 0.1  # of the longest path: slack that a wire must keep; half of the rest may be used up in a pass
 
 
@@ -39,7 +41,8 @@ def refine(design: PackedDesign, sdf: Path, device: str, seed: int,
 
     The cost is the sum of the nets' half perimeters and, of the same size, the sum of the delays of all wires, weighted by how
     critical they are; that is looked up again before each pass. Everything moves but pins and clock buffers: LUTs,
-    flip-flops, carry chains, distributed RAM, block RAMs and multipliers. The inputs of LUTs are exchanged meanwhile.
+    flip-flops, carry chains, distributed RAM, block RAMs and multipliers. The inputs of LUTs are exchanged meanwhile where
+    there is room.
 
     Parameters
     ----------
@@ -58,13 +61,14 @@ def refine(design: PackedDesign, sdf: Path, device: str, seed: int,
     before, after : float
         Longest path by the model of delays, ps.
     """
-    model = TimingModel(design, sdf)
+    by_pins = not is_crowded(LogicTiles(design))
+    model = TimingModel(design, sdf, by_pins=by_pins)
     before = model.analyse()[1].max()
     share = _PASSES / (_PASSES + _PASSES_WITH_COPIES)
     annealing = _Annealing(design, model, device, seed)
     after = annealing.run(_PASSES, 1.0, lambda done: report(done * share))
     if replicate_flipflops(design, model, LogicTiles(design)):
-        annealing = _Annealing(design, TimingModel(design, sdf), device, seed)
+        annealing = _Annealing(design, TimingModel(design, sdf, by_pins=by_pins), device, seed)
         after = annealing.run(_PASSES_WITH_COPIES, _WARM, lambda done: report(share + done * (1 - share)))
     annealing.pins.write()
     return before, after
@@ -103,7 +107,7 @@ class _Annealing:
         self._design, self._model, self._device, self._seed = design, model, device, seed
         self.pins = LutPins(design, model)
         tiles = LogicTiles(design)
-        self._branches = 1.0 if is_crowded(tiles) else _BRANCHES
+        self._branches, self._orderings = (1.0, 0) if is_crowded(tiles) else (_BRANCHES, _ORDERINGS)
         self._circuit = build_circuit(design, tiles, model, device)
         self._layout = read_layout(design, device)
         self._occupation = occupy(self._circuit, self._layout, tiles)
@@ -124,7 +128,7 @@ class _Annealing:
 
     def _analyse(self, layout):
         """Slack of all wires, longest path and arrivals, with the inputs of LUTs as they are best."""
-        for _ in range(_ORDERINGS):
+        for _ in range(self._orderings):
             self.pins.assign(self._model.analyse(layout)[0])
         slack, arrivals = self._model.analyse(layout)
         return slack, arrivals.max(), arrivals

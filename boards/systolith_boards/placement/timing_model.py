@@ -20,6 +20,7 @@ _NEVER = 1e9
 # Picoseconds of wires at speed grade 6, fitted to routes of designs of this repository. Inside a slice they are fixed.
 _FIXED = {"FCI": 0, "FXA": 0, "FXB": 0, "F1": 0, "DI": 130, "WD": 80, "WAD0": 80, "WAD1": 80, "WAD2": 80, "WAD3": 80}
 _BASE, _BLOCK_END, _IN_TILE, _FROM_FLIPFLOP = 530, 300, 430, 80
+_BASE_OF_ALL = 560  # fitted without the following, and what comes from a flip-flop
 LUT_PINS = {"A": 220, "B": 200, "C": 120, "D": 0}
 """What a wire in the logic takes longer to each input of a LUT, ps at speed grade 6."""
 _PINS = {"LSR": -160, **LUT_PINS}
@@ -37,6 +38,8 @@ class TimingModel:
         Its places may change between calls.
     sdf : Path
         Delays of the cells, as nextpnr writes them with ``--sdf``.
+    by_pins : bool
+        The delay of a wire depends on the pins that it connects; else on the distance alone.
 
     Attributes
     ----------
@@ -50,8 +53,8 @@ class TimingModel:
         Delay of a wire in the logic by how far it goes, ps.
     """
 
-    def __init__(self, design: PackedDesign, sdf: Path):
-        self._design = design
+    def __init__(self, design: PackedDesign, sdf: Path, *, by_pins: bool = True):
+        self._design, self._by_pins = design, by_pins
         paths, setups = _read_sdf(sdf, design)
         paths = {(cell, design.exchanged.get((cell, source), source), target): delay
                  for (cell, source, target), delay in paths.items()}
@@ -102,10 +105,12 @@ class TimingModel:
                               dtype=float)
         self.fixed[self.fixed > 0] *= scale
         in_logic = np.array([kind in (COMB, FF) for kind in design.types])
-        self.pins = scale * np.array([_PINS.get(port, 0.0) if in_logic[cell] else 0.0 for cell, port in self.wire])
-        from_flipflop = np.array([kind == FF for kind in design.types])[self.drivers]
-        self.base = self.pins + scale * (
-            _BLOCK_END * (2.0 - in_logic[self.drivers] - in_logic[self.sinks]) + _FROM_FLIPFLOP * from_flipflop)
+        self.pins = np.zeros(len(self.wire))
+        self.base = scale * _BLOCK_END * (2.0 - in_logic[self.drivers] - in_logic[self.sinks])
+        if self._by_pins:
+            self.pins += scale * np.array([_PINS.get(port, 0.0) if in_logic[cell] else 0.0 for cell, port in self.wire])
+            from_flipflop = np.array([kind == FF for kind in design.types])[self.drivers]
+            self.base += self.pins + scale * _FROM_FLIPFLOP * from_flipflop
         self._table = [[self._compute_distance(dx, dy) for dy in range(_LARGEST)] for dx in range(_LARGEST)]
         self.distances = np.array(self._table)
 
@@ -113,7 +118,8 @@ class TimingModel:
         if dx == dy == 0:
             return _IN_TILE * self.scale
         near = min(dx, _NEAR) * _NEAR_X + min(dy, _NEAR) * _NEAR_Y
-        return (_BASE + near + max(dx - _NEAR, 0) * _FAR_X + max(dy - _NEAR, 0) * _FAR_Y) * self.scale
+        base = _BASE if self._by_pins else _BASE_OF_ALL
+        return (base + near + max(dx - _NEAR, 0) * _FAR_X + max(dy - _NEAR, 0) * _FAR_Y) * self.scale
 
     def distance_delay(self, dx: int, dy: int) -> float:
         """Delay of a wire in the logic that goes so many columns and rows, ps."""
