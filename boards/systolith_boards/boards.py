@@ -113,7 +113,7 @@ def _leds(*numbers):
 _ALL = (
     Board(
         name="ulx3s-85f", title="Radiona ULX3S 85F", family="ecp5", device="LFE5U-85F", package="CABGA381", speed="6",
-        preset="ulx3s-85f", clock_mhz=25.0, target_mhz=110.0, main_memory=192 * _KIB,
+        preset="ulx3s-85f", clock_mhz=25.0, target_mhz=105.0, main_memory=192 * _KIB,
         memory="192 KiB block RAM (32 MiB SDRAM, 16 bit: not used)",
         platform="amaranth_boards.ulx3s:ULX3S_85F_Platform", lights=_leds(0, 1, 2, 3)),
     Board(

@@ -39,14 +39,13 @@ _ALL = (
 
 PRESETS: dict[str, AcceleratorConfig] = {config.name: config for config in _ALL}
 # For boards, with the multipliers of their families: one that fits for each, with its name.
-# What `systolith explore` chose for MLPerf Tiny: 153 of 156 multipliers, and room for 192 KiB of main memory in block RAM.
-PRESETS["ulx3s-85f"] = replace(
-    PRESETS["small-8x8"], name="ulx3s-85f", cols=16, vector_lanes=4, accumulator_depth=512, axi_data_width=128,
-    multiplier_style="ecp5")
 # The largest array that is of use there, for a main memory outside of the FPGA: half the lanes of `base-16x16`, 104 of the
 # array's multipliers and 49 others in DSP blocks, the rest of the array in LUTs.
 PRESETS["ulx3s-16x16"] = replace(
     PRESETS["base-16x16"], name="ulx3s-16x16", vector_lanes=8, dsp_budget=104, multiplier_style="ecp5")
+# The same with half the buffers, which leave 192 KiB of block RAM to main memory; ResNet-8 takes as many cycles.
+PRESETS["ulx3s-85f"] = replace(
+    PRESETS["ulx3s-16x16"], name="ulx3s-85f", activation_bytes=64 * _KIB, weight_bytes=32 * _KIB, parameter_bytes=4 * _KIB)
 # 28 multipliers: the array takes 16, a lane of the vector unit 6 or 7.
 PRESETS["orangecrab-25f"] = replace(PRESETS["tiny-4x4"], name="orangecrab-25f", vector_lanes=1, multiplier_style="ecp5")
 # As little logic as runs a convolution network, on one command at a time: FPGAs of 5,000 to 9,000 LUTs.
