@@ -108,20 +108,19 @@ class CommandFetcher(Component):
         with m.If(self.start):
             m.d.sync += [discard.eq(0), self.ended.eq(0)]
         used = self._dispatch(m, discard, drained, exhausted, self._receive(m))
-        requested, beats, requesting = self._request(m, discard, room, s1_used, exhausted)
+        reserved, requesting = self._request(m, discard, room, s1_used, exhausted)
         # A cycle late, which no one sees: room is looked at two cycles after a request at the earliest.
-        s1_requested, s1_beats = Signal(), Signal.like(beats, reset_less=True)
+        s1_reserved = Signal.like(reserved)
         m.d.sync += [
-            s1_requested.eq(requested),
-            s1_beats.eq(beats),
+            s1_reserved.eq(reserved),
             s1_used.eq(used),
-            room.eq(room - Mux(s1_requested, s1_beats, 0) + s1_used),
+            room.eq(room - s1_reserved + s1_used),
             self.idle.eq(discard & drained & ~requesting & ~self.start),
         ]
         return m
 
     def _request(self, m, discard, room, s1_used, exhausted):
-        """Address generator; returns whether it requests in this cycle, how many beats, and whether it is at work.
+        """Address generator; returns the number of beats requested in this cycle, and whether it is at work.
 
         It counts in units of one command, or of one burst where bursts are shorter than a command.
         """
@@ -134,8 +133,7 @@ class CommandFetcher(Component):
         remaining = Signal(signed(MEMORY_WIDTH - unit_log2 + 1))
         unlimited = Signal()
         units = Signal(range(burst + 1))
-        requested, beats = Signal(), Signal(range(self.burst_beats + 1))
-        m.d.comb += beats.eq(units << unit_beats_log2)
+        reserved = Signal(range(self.burst_beats + 1))
 
         with m.If(ar.ready):
             m.d.sync += ar.valid.eq(0)
@@ -179,10 +177,12 @@ class CommandFetcher(Component):
                     m.d.sync += exhausted.eq(1)
                     m.next = "IDLE"
             with m.State("ISSUE"):
+                beats = Signal(range(self.burst_beats + 1))
+                m.d.comb += beats.eq(units << unit_beats_log2)
                 with m.If(discard):
                     m.next = "IDLE"
                 with m.Elif((fits | (s1_used & fits_one_more)) & (~ar.valid | ar.ready)):
-                    m.d.comb += requested.eq(1)
+                    m.d.comb += reserved.eq(beats)
                     m.d.sync += [
                         ar.valid.eq(1),
                         ar.payload.addr.eq(address << unit_log2),
@@ -192,7 +192,7 @@ class CommandFetcher(Component):
                     ]
                     m.next = "MEASURE"
         m.d.comb += ar.payload.id.eq(AXI_ID_FETCH)
-        return requested, beats, ~fsm.ongoing("IDLE")
+        return reserved, ~fsm.ongoing("IDLE")
 
     def _first_command(self):
         return (self.base + self.program)[:MEMORY_WIDTH] & ~(COMMAND_BYTES - 1)

@@ -8,7 +8,6 @@ from systolith.accumulator_buffer import AccumulatorBuffer, AccumulatorReadPort
 from systolith.activation_feeder import ActivationFeeder, compare_counts, walk_layout
 from systolith.aligned_array import AlignedArray
 from systolith.delay import delay
-from systolith.fill_level import FillLevel
 from systolith.ports import ActivationReadPort, WeightReadPort
 from systolith.shapes import command_layout
 from systolith.weight_feeder import WeightFeeder
@@ -61,6 +60,9 @@ class ComputeEngine(Component):
         Reads of activations must not be refused: a tile of column mode has begun or is about to.
     """
 
+    _IN_FLIGHT_WIDTH = 8
+    """Bits of the count of commands in flight; the pipeline holds less than rows + cols + 32 of them."""
+
     def __init__(self, *, config, activation_read_latency=ACTIVATION_READ_LATENCY,
                  weight_read_latency=WEIGHT_READ_LATENCY):
         self._config = config
@@ -82,11 +84,6 @@ class ComputeEngine(Component):
     def config(self):
         """The configuration."""
         return self._config
-
-    @property
-    def _most_in_flight(self):
-        """The pipeline holds fewer commands."""
-        return (1 << (self.config.rows + self.config.cols + 32).bit_length()) - 1
 
     def elaborate(self, platform):
         m = Module()
@@ -158,8 +155,7 @@ class ComputeEngine(Component):
 
     def _count(self, m, accepted):
         """Count commands in flight, the one accepted last with a delay."""
-        m.submodules.in_flight = in_flight = FillLevel(depth=self._most_in_flight)
+        in_flight = Signal(self._IN_FLIGHT_WIDTH)
         s1_accepted = Signal()
-        m.d.sync += s1_accepted.eq(accepted)
-        m.d.comb += [
-            in_flight.put.eq(s1_accepted), in_flight.take.eq(self.retire), self.busy.eq(in_flight.some | s1_accepted)]
+        m.d.sync += [s1_accepted.eq(accepted), in_flight.eq(in_flight + s1_accepted - self.retire)]
+        m.d.comb += self.busy.eq((in_flight != 0) | s1_accepted)

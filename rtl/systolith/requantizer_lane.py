@@ -21,7 +21,7 @@ class RequantizerLane(Component):
     ======  ===============================================================================
     cycle   work, ending in a register
     ======  ===============================================================================
-    0       whether to subtract the bias
+    0       sign of the bias
     1       sum plus or minus bias, modulo 2**32
     2-4     left shift by max(exponent, 0): multiples of eight, 0 to 7, saturation
     5, 6    four partial products of 16-bit halves (operand and product register of the DSP)
@@ -114,10 +114,9 @@ class RequantizerLane(Component):
         subtract = self.bias_follows_sign & self.sum[-1]
         s0_sum, s0_bias = Signal(32, reset_less=True), Signal(32, reset_less=True)
         s0_subtract = Signal(reset_less=True)
-        m.d.sync += [s0_sum.eq(self.sum), s0_bias.eq(self.bias), s0_subtract.eq(subtract)]
+        m.d.sync += [s0_sum.eq(self.sum), s0_bias.eq(self.bias ^ subtract.replicate(32)), s0_subtract.eq(subtract)]
         s1_biased = Signal(signed(32), reset_less=True)
-        addend = s0_bias ^ s0_subtract.replicate(32)
-        m.d.sync += s1_biased.eq((Cat(Const(1, 1), s0_sum) + Cat(s0_subtract, addend))[1:33])
+        m.d.sync += s1_biased.eq((Cat(Const(1, 1), s0_sum) + Cat(s0_subtract, s0_bias))[1:33])
         return s1_biased
 
     def _shift_left(self, m, s1_biased, s1_left):

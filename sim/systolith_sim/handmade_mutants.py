@@ -19,7 +19,7 @@ HANDMADE: dict[str, tuple[str, str]] = {
     "burst_beats": ("over & some & burst.run_first", "over & some"),
     "burst_splitter": ("last_burst.eq(run.end[chunk_log2:] == 0)", "last_burst.eq(run.end[chunk_log2:] != 0)"),
     "column_selector": ("self.take & self.last_column", "self.take"),
-    "command_fetcher": ("Mux(s1_requested, s1_beats, 0) + s1_used", "Mux(s1_requested, s1_beats, 0)"),
+    "command_fetcher": ("room - s1_reserved + s1_used", "room - s1_reserved"),
     "command_processor": ("done & registers.value_interrupt[0]", "done | registers.value_interrupt[0]"),
     "compute_engine": ("in_flight + s1_accepted - self.retire", "in_flight + s1_accepted"),
     "delay": ("range(1, cycles + 1)", "range(1, cycles)"),
