@@ -57,6 +57,8 @@ class AccumulatorBuffer(Component):
     updates go to one half while the vector engine reads the other. A read of the half in which an update must read waits;
     overwriting updates do not read.
 
+    A reset drops reads, and updates but one whose sums have been added.
+
     A read accepted in the cycle after the one in which ``update_retire`` follows an update, or later, sees it.
 
     Parameters

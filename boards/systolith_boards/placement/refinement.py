@@ -107,7 +107,8 @@ class _Annealing:
         self._design, self._model, self._device, self._seed = design, model, device, seed
         self.pins = LutPins(design, model)
         tiles = LogicTiles(design)
-        self._branches, self._orderings = (1.0, 0) if is_crowded(tiles) else (_BRANCHES, _ORDERINGS)
+        self._branches = 1.0 if is_crowded(tiles) else _BRANCHES
+        self._orderings = _ORDERINGS if model.by_pins else 0
         self._circuit = build_circuit(design, tiles, model, device)
         self._layout = read_layout(design, device)
         self._occupation = occupy(self._circuit, self._layout, tiles)

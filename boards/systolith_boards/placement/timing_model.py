@@ -20,7 +20,7 @@ _NEVER = 1e9
 # Picoseconds of wires at speed grade 6, fitted to routes of designs of this repository. Inside a slice they are fixed.
 _FIXED = {"FCI": 0, "FXA": 0, "FXB": 0, "F1": 0, "DI": 130, "WD": 80, "WAD0": 80, "WAD1": 80, "WAD2": 80, "WAD3": 80}
 _BASE, _BLOCK_END, _IN_TILE, _FROM_FLIPFLOP = 530, 300, 430, 80
-_BASE_OF_ALL = 560  # fitted without the following, and what comes from a flip-flop
+_BASE_BY_DISTANCE = 560  # in place of _BASE, fitted without the delays of pins: by_pins=False
 LUT_PINS = {"A": 220, "B": 200, "C": 120, "D": 0}
 """What a wire in the logic takes longer to each input of a LUT, ps at speed grade 6."""
 _PINS = {"LSR": -160, **LUT_PINS}
@@ -39,7 +39,7 @@ class TimingModel:
     sdf : Path
         Delays of the cells, as nextpnr writes them with ``--sdf``.
     by_pins : bool
-        The delay of a wire depends on the pins that it connects; else on the distance alone.
+        The delay of a wire depends on the pins that it connects; else on the distance alone. An attribute too.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class TimingModel:
     """
 
     def __init__(self, design: PackedDesign, sdf: Path, *, by_pins: bool = True):
-        self._design, self._by_pins = design, by_pins
+        self._design, self.by_pins = design, by_pins
         paths, setups = _read_sdf(sdf, design)
         paths = {(cell, design.exchanged.get((cell, source), source), target): delay
                  for (cell, source, target), delay in paths.items()}
@@ -107,7 +107,7 @@ class TimingModel:
         in_logic = np.array([kind in (COMB, FF) for kind in design.types])
         self.pins = np.zeros(len(self.wire))
         self.base = scale * _BLOCK_END * (2.0 - in_logic[self.drivers] - in_logic[self.sinks])
-        if self._by_pins:
+        if self.by_pins:
             self.pins += scale * np.array([_PINS.get(port, 0.0) if in_logic[cell] else 0.0 for cell, port in self.wire])
             from_flipflop = np.array([kind == FF for kind in design.types])[self.drivers]
             self.base += self.pins + scale * _FROM_FLIPFLOP * from_flipflop
@@ -118,7 +118,7 @@ class TimingModel:
         if dx == dy == 0:
             return _IN_TILE * self.scale
         near = min(dx, _NEAR) * _NEAR_X + min(dy, _NEAR) * _NEAR_Y
-        base = _BASE if self._by_pins else _BASE_OF_ALL
+        base = _BASE if self.by_pins else _BASE_BY_DISTANCE
         return (base + near + max(dx - _NEAR, 0) * _FAR_X + max(dy - _NEAR, 0) * _FAR_Y) * self.scale
 
     def distance_delay(self, dx: int, dy: int) -> float:
